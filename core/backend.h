@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+/* backend.h - what a backend implements, and what core offers it.
+ *
+ * A backend translates between core's terms and one host interface. It owns no
+ * table, no loop and no device: core checks arguments first, keeps the memory
+ * map, decides what an exit means and calls back. For each architecture it is
+ * one const struct vmm_ops at the end of its file (kvm_x86.c), listed in vm.c;
+ * what its architectures share is in the file with the plain name (kvm.c). */
+#ifndef VMM_BACKEND_H
+#define VMM_BACKEND_H
+
+#include <stdatomic.h>
+
+#include "vmm.h"
+
+/* A mapped range and its host memory. Backends may keep `slot` for themselves. */
+struct vmm_mem {
+    struct vmm_range range;
+    uint8_t *host;
+    size_t mapped; /* bytes to munmap; 0: the caller's memory */
+    uint32_t slot;
+};
+
+/* Why a vCPU has to leave the guest: bits of vmm_cpu.poke. */
+enum vmm_poke {
+    VMM_POKE_KICK = 1, /* vmm_kick() */
+    VMM_POKE_STOP =
+        2, /* vmm_stop(), vmm_close(), or another vCPU ended the run */
+    VMM_POKE_TIMEOUT = 4
+};
+
+enum { VMM_MAX_BREAK = 16, VMM_MAX_WATCH = 4, VMM_MAX_CPUS = 64 };
+
+struct vmm_watch {
+    uint64_t va;
+    unsigned size, access;
+};
+
+/* What the debugger wants of a vCPU. */
+struct vmm_debug {
+    bool step; /* leave after one instruction with VMM_STEP */
+    bool trap; /* VMM_TRAP_DEBUG */
+    unsigned breaks, watches;
+    uint64_t brk[VMM_MAX_BREAK];
+    struct vmm_watch watch[VMM_MAX_WATCH];
+};
+
+struct vmm_cpu {
+    struct vmm *vm;
+    void *host; /* the backend's own */
+    unsigned index;
+    /* Non-zero: leave the guest, or do not enter it. Set by any thread or
+     * signal handler, cleared by core only. */
+    _Atomic unsigned poke;
+    /* Basic blocks left before a backend that takes turns (!ops->threads) has
+     * to leave with VMM_NONE; 0: no limit. Core sets it before each run(). */
+    uint64_t slice;
+    struct vmm_debug debug;
+    struct vmm_exit exit; /* the last one */
+    bool asked;           /* exit is a read still without an answer */
+    bool held;    /* exit was not delivered: another vCPU ended the run first */
+    bool running; /* in the run loop, between entry and return */
+};
+
+struct vmm {
+    const struct vmm_ops *ops;
+    void *host; /* the backend's own */
+    enum vmm_arch arch;
+    uint16_t hypercall_port;
+    struct vmm_mem *mem; /* sorted by range.at */
+    size_t mems, mem_room;
+    struct vmm_cpu *cpu[VMM_MAX_CPUS];
+    unsigned cpus;
+    struct loop *loop;       /* the run under way, or NULL (loop.c) */
+    struct vmm_cpu *current; /* whose exit callback is running, or NULL */
+    bool closing;            /* vmm_close() came during that run */
+};
+
+/* Unless noted, members are called with arguments already checked, on the
+ * thread that uses the machine, with the vCPU out of the guest; they return 0 or
+ * vmm_fail(). A NULL member: this backend cannot. */
+struct vmm_ops {
+    const char *name;
+    enum vmm_arch arch; /* of the guests */
+    bool threads; /* vCPUs run on a thread each; else they take turns on one */
+
+    /* NULL: runs here; else one sentence saying why not and what to do (in the
+     * buffer, or constant). Cheap: no machine is made. */
+    const char *(*probe)(char *buffer, size_t size);
+
+    /* vm->arch is set, there is no memory and no vCPU yet. On failure open
+     * cleans up after itself. close copes with half-open; vCPUs were closed. */
+    int (*open)(struct vmm *vm);
+    void (*close)(struct vmm *vm);
+    uint64_t (*page_size)(const struct vmm *vm); /* NULL: 4096 */
+
+    /* mem is already in, or still in, vm->mem. These may come between any two
+     * exits, vCPUs open and not; on a threads backend also while other vCPUs
+     * are in the guest. */
+    int (*map)(struct vmm *vm, struct vmm_mem *mem);
+    int (*unmap)(struct vmm *vm, struct vmm_mem *mem);
+    int (*protect)(struct vmm *vm, struct vmm_mem *mem, unsigned prot);
+    /* The host has written [at, at+n), inside one range: cached code is stale. */
+    void (*wrote)(struct vmm *vm, const struct vmm_mem *mem, uint64_t at,
+                  uint64_t n);
+
+    int (*cpu_open)(struct vmm_cpu *cpu); /* sets cpu->host; reset state */
+    void (*cpu_close)(struct vmm_cpu *cpu);
+
+    /* Enter the guest until it leaves, and describe that in *exit (all zero
+     * when called, but for `value`, which for a read is filled in by core).
+     *   - The trapped instruction is complete but for the answer to a read, and
+     *     registers say so (PC past it), except where enum vmm_kind notes.
+     *   - poke != 0, before or during: VMM_KICK, soon; core looks up why.
+     *     Nothing of the guest is lost; an exit that has already happened is
+     *     reported first.
+     *   - Each element of a string port access is an exit of its own.
+     *   - Host failures: VMM_ERROR with `why` where the vCPU is still there to
+     *     be looked at, vmm_fail() where it is not. */
+    int (*run)(struct vmm_cpu *cpu, struct vmm_exit *exit);
+    /* The value for the read that the last run() ended with; exactly one call
+     * before the next run(). exit->value is masked to exit->size by core. */
+    int (*answer)(struct vmm_cpu *cpu, const struct vmm_exit *exit);
+    /* Finish what the host completes only on the next entry (KVM's port and
+     * MMIO accesses), without running further. Called as a run ends, never with
+     * a read unanswered. */
+    int (*settle)(struct vmm_cpu *cpu);
+    /* poke was just set, maybe from a signal handler: make run() notice. Any
+     * thread. NULL: run() looks at poke by itself. */
+    void (*kick)(struct vmm_cpu *cpu);
+
+    /* Whole registers. Also while a read is unanswered: the registers are then
+     * as after the instruction, but for the destination of the read. Unknown
+     * here: VMM_ENOTSUP. */
+    int (*get)(struct vmm_cpu *cpu, vmm_reg reg, union vmm_value *value);
+    int (*set)(struct vmm_cpu *cpu, vmm_reg reg, const union vmm_value *value);
+
+    int (*irq)(struct vmm_cpu *cpu, bool level);
+    int (*inject)(struct vmm_cpu *cpu, const struct vmm_event *event);
+    int (*debug)(struct vmm_cpu *cpu); /* cpu->debug has changed */
+};
+
+/* ---- what core offers backends --------------------------------------- */
+
+/* Set the reason of this thread's failure, "backend: what: why", and give
+ * `code` back, so that failing is one line: return vmm_fail(VMM_EHOST, ...). */
+int vmm_fail(int code, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Release all memory; only vmm_close() calls it. */
+void vmm_mem_close(struct vmm *vm);
+
+/* The range that holds guest physical address `at`, or NULL. */
+struct vmm_mem *vmm_mem_at(const struct vmm *vm, uint64_t at);
+
+/* The register tables (regs_arm64.c, regs_x86.c); a NULL name ends each. */
+extern const struct vmm_reg_name vmm_arm64_regs[], vmm_x86_regs[];
+
+/* vmm_translate() for one architecture (mmu_arm64.c, mmu_x86.c). */
+int vmm_arm64_translate(struct vmm_cpu *cpu, uint64_t va, uint64_t *pa);
+int vmm_x86_translate(struct vmm_cpu *cpu, uint64_t va, uint64_t *pa);
+
+/* Has somebody poked the vCPU? For run() and hooks. */
+static inline bool vmm_poked(struct vmm_cpu *cpu)
+{
+    return atomic_load_explicit(&cpu->poke, memory_order_relaxed) != 0;
+}
+
+extern const struct vmm_ops vmm_kvm_x86_ops; /* Linux on x86_64 */
+extern const struct vmm_ops vmm_unicorn_arm64_ops, vmm_unicorn_x86_ops;
+
+/* arm64, shared by the backends that get a syndrome (esr.c). */
+struct vmm_esr_access { /* what completes an MMIO or sysreg exit */
+    uint8_t rt;         /* Xt; 31: XZR */
+    bool sign, wide;    /* sign-extend; the register is 64 bits wide */
+};
+
+/* Fill kind, ec, imm, size, write, reg from exit->syndrome (and va, pa, already
+ * there); access says where a read's answer goes. False: an MMIO access whose
+ * syndrome does not tell: decode the instruction with vmm_a64_decode(). */
+bool vmm_esr_decode(struct vmm_exit *exit, struct vmm_esr_access *access);
+
+/* One load or store, decoded from its encoding (a64.c): for the accesses that
+ * the syndrome does not describe. */
+struct vmm_a64_access {
+    uint8_t size;  /* bytes of each register: 1, 2, 4, 8, 16 */
+    uint8_t regs;  /* how many registers: 1 or 2 */
+    uint8_t rt[2]; /* 31: XZR, unless vector */
+    uint8_t rn;    /* base; 31: SP */
+    bool write, sign, wide, vector;
+    bool writeback;
+    int64_t offset; /* writeback adds this to Xn */
+    /* The address: Xn + at + (Xm extended as `option` << shift); rm 31: none */
+    int64_t at;
+    uint8_t rm, option, shift; /* option: 2 UXTW, 3 LSL, 6 SXTW, 7 SXTX */
+};
+/* False: not a load or store that can be completed for the guest. */
+bool vmm_a64_decode(uint32_t instruction, struct vmm_a64_access *access);
+
+#endif

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+/* cpu.c - vCPUs: making them, their registers, interrupts and breakpoints. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend.h"
+
+int vmm_cpu_open(struct vmm *vm, struct vmm_cpu **result)
+{
+    struct vmm_cpu *cpu;
+    int rc;
+
+    *result = NULL;
+    if (vm->loop)
+        return vmm_fail(VMM_ESTATE, "vcpu: the machine is running: add vcpus "
+                                    "before it runs");
+    if (vm->cpus == VMM_MAX_CPUS)
+        return vmm_fail(VMM_EINVAL, "vcpu: a machine has at most %d",
+                        VMM_MAX_CPUS);
+    cpu = calloc(1, sizeof *cpu);
+    if (!cpu)
+        return vmm_fail(VMM_ENOMEM, "vcpu: out of memory");
+    cpu->vm = vm;
+    cpu->index = vm->cpus;
+    rc = vm->ops->cpu_open(cpu);
+    if (rc < 0) {
+        free(cpu);
+        return rc;
+    }
+    vm->cpu[vm->cpus++] = cpu;
+    *result = cpu;
+    return 0;
+}
+
+unsigned vmm_cpu_index(const struct vmm_cpu *cpu)
+{
+    return cpu->index;
+}
+
+struct vmm *vmm_cpu_vm(const struct vmm_cpu *cpu)
+{
+    return cpu->vm;
+}
+
+/* A vCPU in the guest can be neither looked at nor changed; while the machine
+ * runs only the one whose callback this is stands still for certain. */
+static int still(const struct vmm_cpu *cpu)
+{
+    if (!cpu->running || cpu->vm->current == cpu)
+        return 0;
+    return vmm_fail(VMM_ESTATE,
+                    "vcpu %u: it is running: only its own handlers can use it "
+                    "until the run has ended",
+                    cpu->index);
+}
+
+static int cannot(const struct vmm_cpu *cpu, const char *what)
+{
+    return vmm_fail(VMM_ENOTSUP, "%s: %s: not on this backend with %s guests",
+                    cpu->vm->ops->name, what, vmm_arch_name(cpu->vm->arch));
+}
+
+static int set_trap(struct vmm_cpu *cpu, const union vmm_value *value)
+{
+    bool old = cpu->debug.trap;
+    int rc;
+
+    if (!cpu->vm->ops->debug)
+        return cannot(cpu, "trap_debug");
+    cpu->debug.trap = value->u64 != 0;
+    rc = cpu->vm->ops->debug(cpu);
+    if (rc < 0)
+        cpu->debug.trap = old;
+    return rc;
+}
+
+int vmm_get(struct vmm_cpu *cpu, vmm_reg reg, union vmm_value *value)
+{
+    int rc = still(cpu);
+
+    if (rc < 0)
+        return rc;
+    if (VMM_REG_CLASS(reg) == VMM_TRAP) {
+        value->u64 = cpu->debug.trap;
+        return 0;
+    }
+    return cpu->vm->ops->get(cpu, reg, value);
+}
+
+int vmm_set(struct vmm_cpu *cpu, vmm_reg reg, const union vmm_value *value)
+{
+    int rc = still(cpu);
+
+    if (rc < 0)
+        return rc;
+    if (VMM_REG_CLASS(reg) == VMM_TRAP)
+        return set_trap(cpu, value);
+    return cpu->vm->ops->set(cpu, reg, value);
+}
+
+int vmm_irq(struct vmm_cpu *cpu, bool level)
+{
+    int rc = still(cpu);
+
+    if (rc < 0)
+        return rc;
+    return cpu->vm->ops->irq ? cpu->vm->ops->irq(cpu, level)
+                             : cannot(cpu, "irq");
+}
+
+int vmm_inject(struct vmm_cpu *cpu, const struct vmm_event *event)
+{
+    int rc = still(cpu);
+
+    if (rc < 0)
+        return rc;
+    return cpu->vm->ops->inject ? cpu->vm->ops->inject(cpu, event)
+                                : cannot(cpu, "inject");
+}
+
+int vmm_translate(struct vmm_cpu *cpu, uint64_t va, uint64_t *pa)
+{
+    int rc = still(cpu);
+
+    if (rc < 0)
+        return rc;
+    return cpu->vm->arch == VMM_ARM64 ? vmm_arm64_translate(cpu, va, pa)
+                                      : vmm_x86_translate(cpu, va, pa);
+}
+
+/* ---- breakpoints and watchpoints -------------------------------------- */
+
+/* Tell the backend what cpu->debug has become; on failure it is as it was. */
+static int apply(struct vmm_cpu *cpu, const struct vmm_debug *old,
+                 const char *what)
+{
+    int rc = cpu->vm->ops->debug ? cpu->vm->ops->debug(cpu) : cannot(cpu, what);
+
+    if (rc < 0)
+        cpu->debug = *old;
+    return rc;
+}
+
+int vmm_breakpoint(struct vmm_cpu *cpu, uint64_t va, bool on)
+{
+    struct vmm_debug old = cpu->debug, *d = &cpu->debug;
+    unsigned i = 0;
+    int rc = still(cpu);
+
+    if (rc < 0)
+        return rc;
+    while (i < d->breaks && d->brk[i] != va)
+        i++;
+    if (on == (i < d->breaks))
+        return 0;
+    if (on && d->breaks == VMM_MAX_BREAK)
+        return vmm_fail(VMM_EINVAL, "breakpoint: all %d are in use",
+                        VMM_MAX_BREAK);
+    if (on)
+        d->brk[d->breaks++] = va;
+    else
+        d->brk[i] = d->brk[--d->breaks];
+    return apply(cpu, &old, "breakpoint");
+}
+
+int vmm_watchpoint(struct vmm_cpu *cpu, uint64_t va, unsigned size,
+                   unsigned access, bool on)
+{
+    struct vmm_debug old = cpu->debug, *d = &cpu->debug;
+    struct vmm_watch watch = {va, size, access};
+    unsigned i = 0;
+    int rc = still(cpu);
+
+    if (rc < 0)
+        return rc;
+    if ((size != 1 && size != 2 && size != 4 && size != 8) || va % size)
+        return vmm_fail(VMM_EINVAL,
+                        "watchpoint: %u bytes at 0x%" PRIx64 ": watch 1, 2, 4 "
+                        "or 8 bytes at a multiple of that",
+                        size, va);
+    if (access == 0 || access & ~(unsigned)(VMM_R | VMM_W))
+        return vmm_fail(VMM_EINVAL, "watchpoint: access: needs r or w");
+    while (i < d->watches && (d->watch[i].va != va || d->watch[i].size != size))
+        i++;
+    if (!on && i == d->watches)
+        return 0;
+    if (on && i == VMM_MAX_WATCH)
+        return vmm_fail(VMM_EINVAL, "watchpoint: all %d are in use",
+                        VMM_MAX_WATCH);
+    if (!on)
+        d->watch[i] = d->watch[--d->watches];
+    else
+        d->watch[i] = watch;
+    if (on && i == d->watches)
+        d->watches++;
+    return apply(cpu, &old, "watchpoint");
+}

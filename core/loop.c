@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: MIT */
+/* loop.c - the exit loop: enter the guest, deliver its exit, until one of them
+ * ends the run.
+ *
+ * vCPUs of a backend with ops->threads run on a thread each, the first on the
+ * caller's; the others' take turns on the caller's. One lock makes sure that
+ * exits are delivered one at a time. A run ends once: the first to end it leaves
+ * its exit in struct loop and pokes the rest; an exit that another vCPU had in
+ * its hands by then is held and delivered first in the next run. */
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "backend.h"
+
+/* A turn in basic blocks: some 20 us of emulated code, so that a lock holder is
+ * not kept waiting and switching costs little. */
+enum { SLICE = 20000 };
+
+struct loop {
+    struct vmm *vm;
+    const struct vmm_run *run;
+    struct vmm_cpu *cpu[VMM_MAX_CPUS]; /* who takes part */
+    unsigned cpus;
+    bool locking; /* more than one thread */
+    pthread_mutex_t lock;
+    uint64_t left; /* exits that may still be delivered */
+    bool stop;     /* vmm_stop() was called */
+    _Atomic bool ended;
+    struct vmm_exit exit; /* what ended it, whose, or the failure */
+    struct vmm_cpu *who;
+    int result;
+    char why[512];
+    struct { /* the watchdog of a run with a timeout */
+        pthread_t thread;
+        pthread_mutex_t lock;
+        pthread_cond_t wake;
+        bool on, done;
+    } dog;
+};
+
+/* ---- one entry -------------------------------------------------------- */
+
+static uint64_t mask(unsigned size)
+{
+    return size >= 8 ? UINT64_MAX : (UINT64_C(1) << 8 * size) - 1;
+}
+
+int vmm_answer(struct vmm_cpu *cpu, uint64_t value)
+{
+    if (!cpu->asked)
+        return vmm_fail(VMM_ESTATE, "vcpu %u: answer: it has read nothing",
+                        cpu->index);
+    cpu->asked = false;
+    cpu->exit.value = value & mask(cpu->exit.size);
+    return cpu->vm->ops->answer(cpu, &cpu->exit);
+}
+
+/* The x86 hypercall conduit is a port; x0 and rax hold the number. */
+static int as_hypercall(struct vmm_cpu *cpu, struct vmm_exit *exit)
+{
+    bool arm = cpu->vm->arch == VMM_ARM64;
+    union vmm_value nr;
+    int rc;
+
+    if (exit->kind == VMM_IO && exit->write &&
+        exit->port == cpu->vm->hypercall_port && !arm)
+        exit->kind = VMM_HVC;
+    if (exit->kind != VMM_HVC && exit->kind != VMM_SMC)
+        return 0;
+    rc = cpu->vm->ops->get(cpu, VMM_REG(VMM_GENERAL, arm ? 0 : VMM_RAX), &nr);
+    exit->nr = nr.u64;
+    return rc;
+}
+
+/* One entry, one exit, in cpu->exit. */
+static int enter(struct vmm_cpu *cpu)
+{
+    struct vmm_exit *exit = &cpu->exit;
+    int rc = cpu->asked ? vmm_answer(cpu, UINT64_MAX) : 0;
+
+    if (rc < 0)
+        return rc;
+    if (cpu->held) {
+        cpu->held = false;
+        return 0;
+    }
+    memset(exit, 0, offsetof(struct vmm_exit, why) + 1);
+    rc = cpu->vm->ops->run(cpu, exit);
+    if (rc == 0)
+        rc = as_hypercall(cpu, exit);
+    if (rc < 0)
+        return rc;
+    if (vmm_exit_reads(exit)) {
+        exit->value = mask(exit->size);
+        cpu->asked = true;
+    }
+    return 0;
+}
+
+/* ---- ending a run ----------------------------------------------------- */
+
+static void poke(struct vmm_cpu *cpu, enum vmm_poke why)
+{
+    atomic_fetch_or(&cpu->poke, why);
+    if (cpu->vm->ops->kick)
+        cpu->vm->ops->kick(cpu);
+}
+
+/* Under the lock: this ends the run, unless something did already. */
+static void end(struct loop *l, struct vmm_cpu *cpu, enum vmm_kind kind)
+{
+    if (atomic_exchange(&l->ended, true))
+        return;
+    l->who = cpu;
+    if (kind == cpu->exit.kind)
+        l->exit = cpu->exit;
+    else
+        l->exit.kind = kind;
+    for (unsigned i = 0; i < l->cpus; i++)
+        if (l->cpu[i] != cpu)
+            poke(l->cpu[i], VMM_POKE_STOP);
+}
+
+static void fail(struct loop *l, struct vmm_cpu *cpu, int code)
+{
+    if (l->ended)
+        return;
+    l->result = code;
+    memcpy(l->why, vmm_why(), sizeof l->why);
+    end(l, cpu, VMM_ERROR);
+}
+
+/* Somebody asked the vCPU to leave the guest: the strongest reason counts. */
+static void poked(struct loop *l, struct vmm_cpu *cpu)
+{
+    unsigned why = atomic_load(&cpu->poke);
+
+    if (why & VMM_POKE_STOP)
+        end(l, cpu, VMM_STOP);
+    else if (why & VMM_POKE_TIMEOUT)
+        end(l, cpu, VMM_TIMEOUT);
+    else if (why & VMM_POKE_KICK) {
+        atomic_fetch_and(&cpu->poke, ~(unsigned)VMM_POKE_KICK);
+        end(l, cpu, VMM_KICK);
+    }
+}
+
+/* ---- delivering ------------------------------------------------------- */
+
+static void callback(struct loop *l, struct vmm_cpu *cpu)
+{
+    int verdict = VMM_RETURN;
+
+    if (l->run->on_exit) {
+        l->vm->current = cpu;
+        verdict = l->run->on_exit(cpu, &cpu->exit, l->run->ctx);
+        l->vm->current = NULL;
+        if (cpu->asked && verdict != VMM_RETURN) {
+            int rc = vmm_answer(cpu, cpu->exit.value);
+
+            if (verdict >= 0 && rc < 0)
+                verdict = rc;
+        }
+    }
+    if (verdict < 0)
+        fail(l, cpu, verdict);
+    else if (l->stop)
+        end(l, cpu, VMM_STOP);
+    else if (verdict == VMM_RETURN)
+        end(l, cpu, cpu->exit.kind);
+    else if (l->left && --l->left == 0)
+        end(l, cpu, VMM_BUDGET);
+}
+
+/* Under the lock: the vCPU has left the guest with cpu->exit. */
+static void deliver(struct loop *l, struct vmm_cpu *cpu)
+{
+    enum vmm_kind kind = cpu->exit.kind;
+
+    if (l->ended)
+        cpu->held = kind != VMM_NONE && kind != VMM_KICK;
+    else if (kind == VMM_KICK)
+        poked(l, cpu);
+    else if (kind != VMM_NONE)
+        callback(l, cpu);
+}
+
+static void turn(struct loop *l, struct vmm_cpu *cpu)
+{
+    int rc = enter(cpu);
+
+    if (l->locking)
+        pthread_mutex_lock(&l->lock);
+    if (rc < 0)
+        fail(l, cpu, rc);
+    else
+        deliver(l, cpu);
+    if (l->locking)
+        pthread_mutex_unlock(&l->lock);
+}
+
+/* ---- one thread, or one for each vCPU --------------------------------- */
+
+static void take_turns(struct loop *l)
+{
+    for (unsigned i = 0; !l->ended; i = (i + 1) % l->cpus) {
+        struct vmm_cpu *cpu = l->cpu[i];
+
+        cpu->slice = l->cpus > 1 ? SLICE : 0;
+        do
+            turn(l, cpu);
+        while (!l->ended && (l->cpus == 1 || cpu->slice));
+    }
+}
+
+struct seat { /* what a vCPU's thread gets */
+    struct loop *loop;
+    struct vmm_cpu *cpu;
+    pthread_t thread;
+};
+
+static void *alone(void *arg)
+{
+    struct seat *seat = arg;
+
+    while (!seat->loop->ended)
+        turn(seat->loop, seat->cpu);
+    return NULL;
+}
+
+/* A thread of ours must not catch the program's signals: SIGINT interrupts what
+ * the main thread does. Real-time signals stay open, for ops->kick. */
+static int start(pthread_t *thread, void *(*body)(void *), void *arg)
+{
+    sigset_t most, old;
+    int rc;
+
+    sigemptyset(&most);
+    for (int i = 1; i < 32; i++)
+        if (i != SIGSEGV && i != SIGBUS && i != SIGILL && i != SIGFPE)
+            sigaddset(&most, i);
+    pthread_sigmask(SIG_BLOCK, &most, &old);
+    rc = pthread_create(thread, NULL, body, arg);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return rc ? vmm_fail(VMM_EHOST, "machine: no thread: %s", strerror(rc)) : 0;
+}
+
+static void side_by_side(struct loop *l)
+{
+    struct seat seat[VMM_MAX_CPUS];
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < l->cpus; i++)
+        seat[i] = (struct seat){.loop = l, .cpu = l->cpu[i]};
+    while (++n < l->cpus) {
+        int rc = start(&seat[n].thread, alone, &seat[n]);
+
+        if (rc < 0) {
+            pthread_mutex_lock(&l->lock);
+            fail(l, l->cpu[0], rc);
+            pthread_mutex_unlock(&l->lock);
+            break;
+        }
+    }
+    alone(&seat[0]);
+    while (--n > 0)
+        pthread_join(seat[n].thread, NULL);
+}
+
+/* ---- the watchdog ----------------------------------------------------- */
+
+#ifdef __APPLE__
+static int wait_for(pthread_cond_t *wake, pthread_mutex_t *lock, uint64_t ns)
+{
+    struct timespec t = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
+
+    return pthread_cond_timedwait_relative_np(wake, lock, &t);
+}
+
+static void cond_init(pthread_cond_t *wake)
+{
+    pthread_cond_init(wake, NULL);
+}
+#else
+static int wait_for(pthread_cond_t *wake, pthread_mutex_t *lock, uint64_t ns)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    ns += (uint64_t)t.tv_nsec;
+    t.tv_sec += (time_t)(ns / 1000000000);
+    t.tv_nsec = (long)(ns % 1000000000);
+    return pthread_cond_timedwait(wake, lock, &t);
+}
+
+static void cond_init(pthread_cond_t *wake)
+{
+    pthread_condattr_t clock;
+
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_cond_init(wake, &clock);
+    pthread_condattr_destroy(&clock);
+}
+#endif
+
+enum { AGAIN = 20000000 }; /* see struct vmm_run, on_timeout */
+
+static void *watch(void *arg)
+{
+    struct loop *l = arg;
+    uint64_t ns = l->run->timeout;
+
+    pthread_mutex_lock(&l->dog.lock);
+    while (!l->dog.done) {
+        if (wait_for(&l->dog.wake, &l->dog.lock, ns) != ETIMEDOUT)
+            continue;
+        for (unsigned i = 0; i < l->cpus; i++)
+            poke(l->cpu[i], VMM_POKE_TIMEOUT);
+        if (l->run->on_timeout)
+            l->run->on_timeout(l->run->ctx);
+        ns = AGAIN;
+    }
+    pthread_mutex_unlock(&l->dog.lock);
+    return NULL;
+}
+
+static int watchdog_start(struct loop *l)
+{
+    int rc;
+
+    if (l->run->timeout == 0)
+        return 0;
+    pthread_mutex_init(&l->dog.lock, NULL);
+    cond_init(&l->dog.wake);
+    rc = start(&l->dog.thread, watch, l);
+    l->dog.on = rc == 0;
+    return rc;
+}
+
+static void watchdog_stop(struct loop *l)
+{
+    if (l->run->timeout == 0)
+        return;
+    if (l->dog.on) {
+        pthread_mutex_lock(&l->dog.lock);
+        l->dog.done = true;
+        pthread_cond_signal(&l->dog.wake);
+        pthread_mutex_unlock(&l->dog.lock);
+        pthread_join(l->dog.thread, NULL);
+    }
+    pthread_cond_destroy(&l->dog.wake);
+    pthread_mutex_destroy(&l->dog.lock);
+}
+
+/* ---- runs ------------------------------------------------------------- */
+
+static int begin(struct vmm *vm, struct vmm_cpu *cpu, struct loop *l)
+{
+    if (vm->loop)
+        return vmm_fail(VMM_ESTATE, "machine: it is running already: a handler "
+                                    "cannot run its own machine");
+    if (vm->cpus == 0)
+        return vmm_fail(VMM_ESTATE, "machine: it has no vcpu: make one first");
+    l->vm = vm;
+    l->left = l->run->exits;
+    for (unsigned i = 0; i < vm->cpus; i++)
+        if (!cpu || vm->cpu[i] == cpu)
+            l->cpu[l->cpus++] = vm->cpu[i];
+    for (unsigned i = 0; i < l->cpus; i++) {
+        atomic_fetch_and(&l->cpu[i]->poke, VMM_POKE_KICK);
+        l->cpu[i]->running = true;
+    }
+    l->locking = vm->ops->threads && l->cpus > 1;
+    pthread_mutex_init(&l->lock, NULL);
+    vm->loop = l;
+    return 0;
+}
+
+/* Bring every vCPU to rest behind its last instruction. */
+static void finish(struct loop *l)
+{
+    for (unsigned i = 0; i < l->cpus; i++) {
+        struct vmm_cpu *cpu = l->cpu[i];
+
+        if (l->vm->ops->settle && !l->vm->closing && !cpu->asked &&
+            !cpu->held && l->vm->ops->settle(cpu) < 0 && l->result == 0) {
+            l->result = VMM_EHOST;
+            memcpy(l->why, vmm_why(), sizeof l->why);
+        }
+        cpu->running = false;
+    }
+    pthread_mutex_destroy(&l->lock);
+    l->vm->loop = NULL;
+}
+
+int vmm_run(struct vmm *vm, struct vmm_cpu *cpu, const struct vmm_run *run,
+            struct vmm_exit *exit, struct vmm_cpu **who)
+{
+    struct loop l = {.run = run};
+    int rc = begin(vm, cpu, &l);
+
+    if (rc < 0)
+        return rc;
+    l.result = watchdog_start(&l);
+    if (l.result < 0)
+        memcpy(l.why, vmm_why(), sizeof l.why);
+    else if (l.locking)
+        side_by_side(&l);
+    else if (vm->ops->threads)
+        alone(&(struct seat){.loop = &l, .cpu = l.cpu[0]});
+    else
+        take_turns(&l);
+    watchdog_stop(&l);
+    finish(&l);
+    *exit = l.exit;
+    if (who)
+        *who = vm->closing ? NULL : l.who;
+    if (vm->closing)
+        vmm_close(vm);
+    return l.result < 0 ? vmm_fail(l.result, "%s", l.why) : 0;
+}
+
+int vmm_stop(struct vmm *vm)
+{
+    if (!vm->loop)
+        return vmm_fail(VMM_ESTATE, "stop: the machine is not running");
+    vm->loop->stop = true;
+    for (unsigned i = 0; i < vm->loop->cpus; i++)
+        poke(vm->loop->cpu[i], VMM_POKE_STOP);
+    return 0;
+}
+
+void vmm_kick(struct vmm_cpu *cpu)
+{
+    poke(cpu, VMM_POKE_KICK);
+}
+
+/* ---- runs of one exit ------------------------------------------------- */
+
+int vmm_enter(struct vmm_cpu *cpu, struct vmm_exit *exit)
+{
+    int rc;
+
+    if (cpu->vm->loop)
+        return vmm_fail(VMM_ESTATE,
+                        "vcpu %u: enter: the machine is running "
+                        "already",
+                        cpu->index);
+    atomic_fetch_and(&cpu->poke, VMM_POKE_KICK);
+    cpu->slice = 0;
+    rc = enter(cpu);
+    if (rc == 0 && cpu->exit.kind == VMM_KICK)
+        atomic_fetch_and(&cpu->poke, ~(unsigned)VMM_POKE_KICK);
+    *exit = cpu->exit;
+    return rc;
+}
+
+int vmm_step(struct vmm_cpu *cpu, struct vmm_exit *exit)
+{
+    const struct vmm_ops *ops = cpu->vm->ops;
+    int rc, after;
+
+    if (!ops->debug)
+        return vmm_fail(VMM_ENOTSUP, "%s: step: not on this backend",
+                        ops->name);
+    cpu->debug.step = true;
+    rc = ops->debug(cpu);
+    if (rc == 0)
+        rc = vmm_enter(cpu, exit);
+    cpu->debug.step = false;
+    after = ops->debug(cpu);
+    return rc < 0 ? rc : after;
+}

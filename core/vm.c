@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/* vm.c - machines: which backend, open, close. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend.h"
+
+/* In order of preference: real virtualization before emulation. */
+static const struct vmm_ops *const backends[] = {
+#if defined(__linux__) && defined(__x86_64__)
+    &vmm_kvm_x86_ops,
+#endif
+    &vmm_unicorn_arm64_ops,
+    &vmm_unicorn_x86_ops,
+};
+
+/* Every name a script may give, also where it is not built in: probing it then
+ * says which host it needs. */
+static const struct {
+    const char *name, *host;
+} known[] = {
+    {"kvm", "kvm runs x86_64 guests on Linux x86_64 hosts"},
+    {"unicorn", "unicorn runs arm64 and x86_64 guests"},
+};
+
+enum {
+    BACKENDS = sizeof backends / sizeof backends[0],
+    KNOWN = sizeof known / sizeof known[0]
+};
+
+static const char *const arches[VMM_ARCHES] = {
+    [VMM_ARM64] = "arm64",
+    [VMM_X86_64] = "x86_64",
+};
+
+const char *vmm_arch_name(enum vmm_arch arch)
+{
+    return arches[arch];
+}
+
+int vmm_arch_find(const char *name)
+{
+    for (int i = 0; i < VMM_ARCHES; i++)
+        if (strcmp(arches[i], name) == 0)
+            return i;
+    return vmm_fail(VMM_EINVAL, "arch: \"%s\": use \"arm64\" or \"x86_64\"",
+                    name);
+}
+
+const char *vmm_backend_name(int i)
+{
+    return i >= 0 && i < KNOWN ? known[i].name : NULL;
+}
+
+static const struct vmm_ops *ops_find(const char *name, enum vmm_arch arch)
+{
+    for (int i = 0; i < BACKENDS; i++)
+        if (backends[i]->arch == arch && strcmp(backends[i]->name, name) == 0)
+            return backends[i];
+    return NULL;
+}
+
+/* Why there is no such pair here, in words; NULL: there is, see *ops. */
+static const char *missing(const char *name, enum vmm_arch arch,
+                           const struct vmm_ops **ops)
+{
+    *ops = ops_find(name, arch);
+    if (*ops)
+        return NULL;
+    for (int i = 0; i < KNOWN; i++)
+        if (strcmp(known[i].name, name) == 0)
+            return known[i].host;
+    return "no such backend: use \"kvm\" or \"unicorn\"";
+}
+
+const char *vmm_probe(const char *name, enum vmm_arch arch)
+{
+    static _Thread_local char buffer[512]; /* valid until the next call */
+    const struct vmm_ops *ops;
+    const char *why = missing(name, arch, &ops);
+
+    return why ? why : ops->probe(buffer, sizeof buffer);
+}
+
+/* The first backend that can; or fail with the reasons of all of them. */
+static int pick(enum vmm_arch arch, const struct vmm_ops **ops)
+{
+    char reasons[400] = "";
+
+    for (int i = 0; i < KNOWN; i++) {
+        const char *why = vmm_probe(known[i].name, arch);
+        size_t used = strlen(reasons);
+
+        if (!why) {
+            *ops = ops_find(known[i].name, arch);
+            return 0;
+        }
+        snprintf(reasons + used, sizeof reasons - used, "%s%s",
+                 used ? "; " : "", why);
+    }
+    return vmm_fail(VMM_EHOST, "machine: no backend runs %s guests here: %s",
+                    vmm_arch_name(arch), reasons);
+}
+
+static int choose(const struct vmm_config *config, const struct vmm_ops **ops)
+{
+    const char *why;
+
+    if ((unsigned)config->arch >= VMM_ARCHES)
+        return vmm_fail(VMM_EINVAL, "machine: architecture %d does not exist",
+                        config->arch);
+    if (!config->backend)
+        return pick(config->arch, ops);
+    why = missing(config->backend, config->arch, ops);
+    if (why)
+        return vmm_fail(VMM_ENOTSUP, "backend \"%s\": %s guests: %s",
+                        config->backend, vmm_arch_name(config->arch), why);
+    why = vmm_probe(config->backend, config->arch);
+    return why ? vmm_fail(VMM_EHOST, "%s", why) : 0;
+}
+
+int vmm_open(const struct vmm_config *config, struct vmm **result)
+{
+    const struct vmm_ops *ops;
+    struct vmm *vm;
+    int rc = choose(config, &ops);
+
+    *result = NULL;
+    if (rc < 0)
+        return rc;
+    vm = calloc(1, sizeof *vm);
+    if (!vm)
+        return vmm_fail(VMM_ENOMEM, "machine: out of memory");
+    vm->ops = ops;
+    vm->arch = config->arch;
+    vm->hypercall_port =
+        config->hypercall_port ? config->hypercall_port : VMM_HYPERCALL_PORT;
+    rc = ops->open(vm);
+    if (rc < 0) {
+        free(vm);
+        return rc;
+    }
+    *result = vm;
+    return 0;
+}
+
+void vmm_close(struct vmm *vm)
+{
+    if (!vm)
+        return;
+    if (vm->loop) { /* loop.c calls again when the run has ended */
+        vm->closing = true;
+        vmm_stop(vm);
+        return;
+    }
+    while (vm->cpus) {
+        struct vmm_cpu *cpu = vm->cpu[--vm->cpus];
+
+        vm->ops->cpu_close(cpu);
+        free(cpu);
+    }
+    vm->ops->close(vm); /* lets go of the memory before it goes */
+    vmm_mem_close(vm);
+    free(vm);
+}
+
+enum vmm_arch vmm_arch(const struct vmm *vm)
+{
+    return vm->arch;
+}
+
+const char *vmm_backend(const struct vmm *vm)
+{
+    return vm->ops->name;
+}
+
+uint16_t vmm_hypercall_port(const struct vmm *vm)
+{
+    return vm->hypercall_port;
+}
+
+bool vmm_running(const struct vmm *vm)
+{
+    return vm->loop != NULL;
+}
