@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+/* devlib.c - devices: ranges of guest physical addresses or x86 ports whose
+ * accesses a script's read and write functions answer. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "hvlib.h"
+
+/* ---- finding ----------------------------------------------------------------- */
+
+/* Devices are sorted: MMIO by address, then ports. How many start at or below? */
+static size_t below(const struct machine *m, bool port, uint64_t at)
+{
+    size_t low = 0, high = m->devices;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const struct device *d = &m->device[middle];
+
+        if (d->port < port || (d->port == port && d->at <= at))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* The device that holds `at`, or the nearest before it of the same sort. */
+static const struct device *before(const struct machine *m, bool port,
+                                   uint64_t at)
+{
+    size_t i = below(m, port, at);
+
+    return i && m->device[i - 1].port == port ? &m->device[i - 1] : NULL;
+}
+
+const struct device *dev_find(const struct machine *m,
+                              const struct vmm_exit *exit)
+{
+    bool port = exit->kind == VMM_IO;
+    uint64_t at = port ? exit->port : exit->addr;
+    const struct device *d = before(m, port, at);
+
+    return d && at - d->at < d->size ? d : NULL;
+}
+
+/* ---- calling ------------------------------------------------------------------- */
+
+static const char *device_name(lua_State *co, const struct device *dev)
+{
+    return lua_rawgeti(co, ARG_DEVICES, dev->name) == LUA_TSTRING
+               ? lua_tostring(co, -1)
+               : "without name";
+}
+
+/* Devices are registers and registers hold integers: anything else is the
+ * script's mistake and must not become a silent 0. */
+static void read_answer(lua_State *co, const struct device *dev,
+                        struct vmm_exit *exit, uint64_t offset)
+{
+    int exact;
+
+    exit->value = (uint64_t)lua_tointegerx(co, -1, &exact);
+    if (exact && lua_type(co, -1) == LUA_TNUMBER)
+        return;
+    luaL_error(co,
+               "device \"%s\": read at offset %I: an integer expected, got "
+               "%s",
+               device_name(co, dev), (LUAI_UACINT)offset,
+               luaL_typename(co, -2));
+}
+
+void dev_call(lua_State *co, const struct device *dev, struct vmm_exit *exit)
+{
+    struct device d = *dev; /* a handler may attach more and move the table */
+    uint64_t offset = (d.port ? exit->port : exit->addr) - d.at;
+    int function = exit->write ? d.write : d.read;
+
+    if (function == LUA_NOREF)
+        return; /* writes are dropped, reads stay all ones */
+    lua_rawgeti(co, ARG_DEVICES, function);
+    lua_pushinteger(co, (lua_Integer)offset);
+    if (exit->write)
+        lua_pushinteger(co, (lua_Integer)exit->value);
+    lua_pushinteger(co, exit->size);
+    lua_pushvalue(co, ARG_CPU);
+    lua_call(co, exit->write ? 4 : 3, exit->write ? 0 : 1);
+    if (!exit->write)
+        read_answer(co, &d, exit, offset);
+}
+
+/* ---- attaching ------------------------------------------------------------------- */
+
+static int function_field(lua_State *L, const char *name, int devices)
+{
+    char what[24] = "attach: ";
+
+    lua_getfield(L, 2, name);
+    if (lua_isnil(L, -1)) {
+        lua_pop(L, 1);
+        return LUA_NOREF;
+    }
+    if (!lua_isfunction(L, -1))
+        luaL_error(L, "%s: a function expected, got %s", strcat(what, name),
+                   luaL_typename(L, -1));
+    return luaL_ref(L, devices);
+}
+
+static void read_place(lua_State *L, const struct machine *m, struct device *d)
+{
+    d->port = lua_getfield(L, 2, "port") != LUA_TNIL;
+    if (d->port) {
+        if (vmm_arch(m->vm) != VMM_X86_64)
+            luaL_error(L, "attach: port: only x86_64 has ports: use at");
+        d->at = obj_address(L, -1, "attach: port");
+        d->size = 1;
+        if (lua_getfield(L, 2, "count") != LUA_TNIL)
+            d->size = obj_size(L, -1, "attach: count");
+        if (d->at > 0xffff || d->size == 0 || d->size > 0x10000 - d->at)
+            luaL_error(L, "attach: ports are 0 to 0xffff");
+        return;
+    }
+    lua_getfield(L, 2, "at");
+    d->at = obj_address(L, -1, "attach: at");
+    lua_getfield(L, 2, "size");
+    d->size = obj_size(L, -1, "attach: size");
+    if (d->size == 0 || d->at + (d->size - 1) < d->at)
+        luaL_error(L, "attach: size: must be positive and end inside the "
+                      "address space");
+}
+
+/* A device that memory or another device hides would never be called. */
+static void check_free(lua_State *L, const struct machine *m,
+                       const struct device *d)
+{
+    uint64_t last = d->at + (d->size - 1);
+    const struct device *other = before(m, d->port, last);
+    struct vmm_range r;
+    uint16_t port = vmm_hypercall_port(m->vm);
+
+    if (other && other->at + (other->size - 1) >= d->at)
+        luaL_error(L, "attach: overlaps the device at %I",
+                   (LUAI_UACINT)other->at);
+    if (d->port && port >= d->at && port <= last)
+        luaL_error(L,
+                   "attach: port %d is the hypercall port: hv.vm { "
+                   "hypercall_port = ... } moves it",
+                   (int)port);
+    for (size_t i = 0; !d->port && vmm_range_at(m->vm, i, &r); i++)
+        if (r.at <= last && r.at + (r.size - 1) >= d->at)
+            luaL_error(L, "attach: overlaps the memory at %I: unmap that first",
+                       (LUAI_UACINT)r.at);
+}
+
+static void insert(lua_State *L, struct machine *m, const struct device *d)
+{
+    size_t i = below(m, d->port, d->at);
+    struct device *list =
+        realloc(m->device, (m->devices + 1) * sizeof *m->device);
+
+    if (!list)
+        luaL_error(L, "attach: out of memory");
+    m->device = list;
+    memmove(&list[i + 1], &list[i], (m->devices - i) * sizeof *list);
+    list[i] = *d;
+    m->devices++;
+}
+
+/* vm:attach { at=, size= | port=, count=, read=, write=, name= } */
+int vm_attach(lua_State *L)
+{
+    static const char *const names[] = {"at",   "size",  "port", "count",
+                                        "read", "write", "name", NULL};
+    struct machine *m = vm_self(L);
+    struct device d;
+    int devices;
+
+    obj_arguments(L, 2, "attach");
+    obj_fields(L, 2, "attach", names);
+    read_place(L, m, &d);
+    check_free(L, m, &d);
+    lua_getiuservalue(L, 1, UV_DEVICES);
+    devices = lua_gettop(L);
+    lua_getfield(L, 2, "name");
+    d.name = lua_isnil(L, -1) ? LUA_NOREF : luaL_ref(L, devices);
+    d.read = function_field(L, "read", devices);
+    d.write = function_field(L, "write", devices);
+    if (d.read == LUA_NOREF && d.write == LUA_NOREF)
+        return luaL_error(L, "attach: needs a read or a write function");
+    insert(L, m, &d);
+    return 0;
+}

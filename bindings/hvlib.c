@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* hvlib.c - the module hv.core, on which scripts/hv builds `require "hv"`. */
+#include "hvlib.h"
+
+static const luaL_Reg functions[] = {{"backends", hv_backends},
+                                     {"size", hv_size},
+                                     {"pipe", hvproc_pipe},
+                                     {NULL, NULL}};
+
+int luaopen_hv_core(lua_State *L)
+{
+    luaL_checkversion(L);
+    luaL_newlib(L, functions);
+    lua_pushliteral(L, HV_VERSION);
+    lua_setfield(L, -2, "version");
+    vm_open(L);
+    lua_setfield(L, -2, "machine"); /* methods: the Lua library adds its own */
+    vcpu_open(L);
+    mem_open(L);
+    spawn_open(L);
+    lua_newtable(L);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, -3, "defaults"); /* arch and backend of hv.vm */
+    lua_pushcclosure(L, hv_vm, 1);
+    lua_setfield(L, -2, "vm");
+    return 1;
+}

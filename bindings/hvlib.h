@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/* hvlib.h - what the files of the Lua bindings share: objects, options, runs.
+ *
+ * Every userdata follows one idiom (objlib.c): created closed, given its
+ * metatable, then filled; methods are closures whose first upvalue is their
+ * metatable; a part keeps its machine alive and is dead once that is closed. */
+#ifndef HVLIB_H
+#define HVLIB_H
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <stdatomic.h>
+
+#include "../core/vmm.h"
+
+#define HV_VERSION "0.1.0"
+
+#define HV_MACHINE "hv.machine"
+#define HV_VCPU "hv.vcpu"
+#define HV_MEMORY "hv.memory"
+#define HV_VIEW "hv.view"
+
+struct vcpu;
+
+/* How many hypercall numbers have their argument count at hand. */
+enum { HV_QUICK = 64 };
+
+struct device {
+    uint64_t at, size;
+    bool port;
+    int read, write, name; /* references in the devices table, or LUA_NOREF */
+};
+
+/* User values of a machine. */
+enum {
+    UV_HYPERCALLS = 1, /* number -> function */
+    UV_ON,             /* enum vmm_kind -> function */
+    UV_DEVICES,        /* references -> functions and names */
+    UV_CPUS,           /* index + 1 -> vCPU */
+    UV_MEMORY,         /* address -> memory object */
+    UV_STOP,           /* what cpu:stop() was given */
+    UV_MACHINE = UV_STOP
+};
+
+struct machine {
+    struct vmm *vm; /* NULL: closed */
+    struct runs *runs;
+    struct run *run;       /* the one under way */
+    unsigned generation;   /* see runs_generation() */
+    struct vcpu *cpu[64];  /* by index */
+    struct device *device; /* MMIO by address, then ports by number */
+    size_t devices;
+    int8_t args[HV_QUICK]; /* how many arguments a handler declares; -1: all */
+};
+
+struct vcpu {
+    struct vmm_cpu *cpu; /* NULL: its machine is closed */
+    struct machine *machine;
+    lua_State *co;         /* where its handlers run */
+    struct vmm_exit *exit; /* what they handle */
+};
+
+/* The stack that vcpu.co keeps at its bottom. */
+enum { CO_CPU = 1, CO_HYPERCALLS, CO_ON, CO_DEVICES, CO_MESSAGE, CO_BASE = 5 };
+
+/* The arguments of a function that is called protected on vcpu.co: the vCPU as
+ * light userdata, what to call, the vCPU as an object, the devices. */
+enum { ARG_VCPU = 1, ARG_WHAT, ARG_CPU, ARG_DEVICES };
+
+struct memory {
+    struct machine *machine;
+    uint64_t at, size;
+    bool mapped;
+};
+
+/* ---- objlib.c ---------------------------------------------------------- */
+
+/* Make metatable `name` from `methods` (a closure of each with the metatable as
+ * first upvalue and `nup` more, popped from the stack), methods in __index unless
+ * that is one of them. */
+void obj_type(lua_State *L, const char *name, const luaL_Reg *methods, int nup);
+
+/* Argument 1 by the calling closure's first upvalue; raises naming `name`. */
+void *obj_self(lua_State *L, const char *name);
+
+/* Raise vmm_why() at the caller's line. */
+int obj_fail(lua_State *L);
+
+/* A count of bytes or an address at `idx`: an integer, or a string such as
+ * "64K", "1M", "0x1000". `what` is the culprit's name in messages. */
+uint64_t obj_size(lua_State *L, int idx, const char *what);
+uint64_t obj_address(lua_State *L, int idx, const char *what);
+uint64_t obj_integer(lua_State *L, int idx, const char *what);
+
+/* "rwx" at idx (nil: `otherwise`) as VMM_R | VMM_W | VMM_X; only letters of
+ * `letters`. */
+unsigned obj_prot(lua_State *L, int idx, const char *what, const char *letters,
+                  unsigned otherwise);
+void obj_push_prot(lua_State *L, unsigned prot);
+
+/* Raise unless every key of the table at `idx` is one of `names` (NULL-ended). */
+void obj_fields(lua_State *L, int idx, const char *what,
+                const char *const *names);
+
+/* The name nearest to `name`, or NULL. */
+const char *obj_nearest(const char *name, const char *const *names);
+
+/* Raise unless argument `last` is the last one. */
+void obj_arguments(lua_State *L, int last, const char *what);
+
+int hv_size(lua_State *L); /* hv.size(text) --> bytes */
+
+/* ---- vmlib.c, memlib.c, vcpulib.c, devlib.c ----------------------------- */
+
+struct machine *vm_self(lua_State *L); /* argument 1, open */
+/* Raise unless the machine is open, and this process's. */
+void vm_usable(lua_State *L, const struct machine *m);
+int hv_vm(lua_State *L); /* upvalue 1: the program's defaults */
+int hv_backends(lua_State *L);
+void vm_open(lua_State *L); /* leaves the table of methods */
+
+void mem_open(lua_State *L);
+extern const luaL_Reg mem_methods[]; /* of the machine */
+
+void vcpu_open(lua_State *L);
+int vm_vcpu(lua_State *L);
+struct vcpu *vcpu_self(lua_State *L); /* argument 1, its machine open */
+/* Push the value of a register; set it from the value at `idx`. */
+void vcpu_push(lua_State *L, struct vmm_cpu *cpu, const struct vmm_reg_name *r);
+void vcpu_set(lua_State *L, struct vmm_cpu *cpu, const struct vmm_reg_name *r,
+              int idx);
+
+int vm_attach(lua_State *L);
+/* The device behind an mmio or io exit, or NULL. */
+const struct device *dev_find(const struct machine *m,
+                              const struct vmm_exit *exit);
+/* Call the device's function, in the frame of a protected call (see below); a
+ * read's answer goes to exit->value. */
+void dev_call(lua_State *co, const struct device *dev, struct vmm_exit *exit);
+
+/* ---- exitlib.c ----------------------------------------------------------- */
+
+/* Push the exit as a plain table; the object of its vCPU is at `cpu`, or 0. */
+void exit_push(lua_State *L, const struct vmm_exit *exit, int cpu);
+
+/* ---- runlib.c ------------------------------------------------------------ */
+
+/* The runs under way in this Lua universe, innermost first. */
+struct runs *runs_open(lua_State *L);
+
+/* Interrupt from any thread (not from a signal handler): kick every running vCPU
+ * and raise "interrupted!" in the Lua code that runs. */
+void runs_interrupt(struct runs *runs);
+/* The calling thread runs `L`: interrupt that where no handler runs. */
+void runs_main(struct runs *runs, lua_State *L);
+/* This process is a copy by fork(), running `L`: the parent's runs and machines
+ * are not its own. */
+void runs_forked(struct runs *runs, lua_State *L);
+/* Which copy this process is: machines know in which they were made. */
+unsigned runs_generation(const struct runs *runs);
+
+/* Give a new vCPU, on top of L's stack, its coroutine, with the handlers' tables
+ * of its machine (at index `machine`) at the bottom. */
+void run_prepare(lua_State *L, struct vcpu *cpu, int machine);
+
+int vm_run(lua_State *L);
+int vm_stop(lua_State *L);
+int vm_hypercall(lua_State *L);
+int vm_on(lua_State *L);
+int vcpu_run(lua_State *L);
+int vcpu_stop(lua_State *L);
+
+/* ---- proclib.c, spawnlib.c ------------------------------------------------ */
+
+int hvproc_pipe(lua_State *L);
+void spawn_open(lua_State *L); /* adds its functions to the table on top */
+
+int luaopen_hv_core(lua_State *L);
+
+#endif

@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: MIT */
+/* memlib.c - guest memory as Lua objects: map, typed access, views. Addresses
+ * are guest physical everywhere, also in a memory object's methods. */
+#include <string.h>
+
+#include "hvlib.h"
+
+/* ---- mapping --------------------------------------------------------------- */
+
+/* Push a memory object for a range of the machine (argument 1). */
+static struct memory *push_object(lua_State *L, struct machine *m,
+                                  const struct vmm_range *range)
+{
+    struct memory *mem = lua_newuserdatauv(L, sizeof *mem, 1);
+
+    *mem = (struct memory){.machine = m, .at = range->at, .size = range->size};
+    luaL_setmetatable(L, HV_MEMORY);
+    lua_pushvalue(L, 1);
+    lua_setiuservalue(L, -2, 1);
+    return mem;
+}
+
+static void optional(lua_State *L, const char *name, const char *what,
+                     uint64_t *value)
+{
+    if (lua_getfield(L, 2, name) != LUA_TNIL)
+        *value = obj_address(L, -1, what);
+    lua_pop(L, 1);
+}
+
+static void read_range(lua_State *L, struct vmm_range *r)
+{
+    static const char *const names[] = {"at",     "size",   "prot", "file",
+                                        "offset", "shared", NULL};
+
+    obj_fields(L, 2, "map", names);
+    lua_getfield(L, 2, "at");
+    r->at = obj_address(L, -1, "map: at");
+    lua_getfield(L, 2, "size");
+    r->size = obj_size(L, -1, "map: size");
+    lua_getfield(L, 2, "prot");
+    r->prot = obj_prot(L, -1, "map: prot", "rwx", VMM_R | VMM_W | VMM_X);
+    if (lua_getfield(L, 2, "file") != LUA_TNIL) {
+        if (lua_type(L, -1) != LUA_TSTRING)
+            luaL_error(L, "map: file: a path expected, got %s",
+                       luaL_typename(L, -1));
+        r->file = lua_tostring(L, -1);
+    }
+    optional(L, "offset", "map: offset", &r->offset);
+    lua_getfield(L, 2, "shared");
+    r->shared = lua_toboolean(L, -1);
+    if (r->offset && !r->file)
+        luaL_error(L, "map: offset: only with file");
+}
+
+/* vm:map { at=, size=, prot=, file=, offset=, shared= } --> memory. The machine
+ * gets to know the object, so that unmapping finds it, before memory is mapped:
+ * after that nothing can fail any more. */
+static int mem_map(lua_State *L)
+{
+    struct machine *m = vm_self(L);
+    struct vmm_range range = {0};
+    struct memory *mem;
+
+    obj_arguments(L, 2, "map");
+    read_range(L, &range);
+    lua_getiuservalue(L, 1, UV_MEMORY);
+    lua_rawgeti(L, -1, (lua_Integer)range.at); /* old = memory[at] */
+    mem = push_object(L, m, &range);
+    lua_pushvalue(L, -1);
+    lua_rawseti(L, -4, (lua_Integer)range.at); /* memory[at] = object */
+    if (vmm_map(m->vm, &range) < 0) {
+        lua_pushvalue(L, -2);
+        lua_rawseti(L, -4, (lua_Integer)range.at); /* memory[at] = old */
+        return obj_fail(L);
+    }
+    mem->mapped = true;
+    return 1;
+}
+
+static struct memory *mem_self(lua_State *L)
+{
+    struct memory *mem = obj_self(L, "memory");
+
+    vm_usable(L, mem->machine);
+    if (!mem->mapped)
+        luaL_error(L, "the memory is unmapped");
+    return mem;
+}
+
+static void unmap(lua_State *L, struct machine *m, int machine, uint64_t at)
+{
+    if (vmm_unmap(m->vm, at) < 0)
+        obj_fail(L);
+    lua_getiuservalue(L, machine, UV_MEMORY);
+    if (lua_rawgeti(L, -1, (lua_Integer)at) == LUA_TUSERDATA)
+        ((struct memory *)lua_touserdata(L, -1))->mapped = false;
+    lua_pushnil(L);
+    lua_rawseti(L, -3, (lua_Integer)at); /* memory[at] = nil */
+    lua_pop(L, 2);
+}
+
+/* vm:unmap(at | memory) */
+static int mem_unmap(lua_State *L)
+{
+    struct machine *m = vm_self(L);
+    struct memory *mem = luaL_testudata(L, 2, HV_MEMORY);
+
+    if (mem && mem->machine != m)
+        return luaL_error(L, "unmap: that memory is another machine's");
+    if (mem && !mem->mapped)
+        return luaL_error(L, "unmap: the memory is unmapped already");
+    unmap(L, m, 1, mem ? mem->at : obj_address(L, 2, "unmap: at"));
+    return 0;
+}
+
+static int object_unmap(lua_State *L)
+{
+    struct memory *mem = mem_self(L);
+
+    lua_getiuservalue(L, 1, 1);
+    unmap(L, mem->machine, lua_gettop(L), mem->at);
+    return 0;
+}
+
+static int object_protect(lua_State *L)
+{
+    struct memory *mem = mem_self(L);
+    unsigned prot = obj_prot(L, 2, "protect: prot", "rwx", 0);
+
+    if (vmm_protect(mem->machine->vm, mem->at, prot) < 0)
+        return obj_fail(L);
+    return 0;
+}
+
+/* vm:protect(at, "r-x") */
+static int mem_protect(lua_State *L)
+{
+    struct machine *m = vm_self(L);
+    uint64_t at = obj_address(L, 2, "protect: at");
+
+    if (vmm_protect(m->vm, at, obj_prot(L, 3, "protect: prot", "rwx", 0)) < 0)
+        return obj_fail(L);
+    return 0;
+}
+
+/* ---- bytes ------------------------------------------------------------------ */
+
+enum { MOST = 1 << 30 }; /* a string of more is a mistake, not a wish */
+
+static size_t count(lua_State *L, int idx, const char *what)
+{
+    uint64_t n = obj_size(L, idx, what);
+
+    if (n > MOST)
+        luaL_error(L, "%s: %I bytes: at most 1 GiB at a time", what,
+                   (LUAI_UACINT)n);
+    return n;
+}
+
+/* Checked before the buffer is made: a guest's length must not allocate. */
+static void push_bytes(lua_State *L, struct machine *m, uint64_t at, size_t n)
+{
+    luaL_Buffer b;
+    char *to;
+
+    if (vmm_mapped(m->vm, at, n) < 0)
+        obj_fail(L);
+    to = luaL_buffinitsize(L, &b, n);
+    vmm_read(m->vm, at, to, n);
+    luaL_pushresultsize(&b, n);
+}
+
+/* vm:read(at, n) --> string */
+static int mem_read(lua_State *L)
+{
+    struct machine *m = vm_self(L);
+    uint64_t at = obj_address(L, 2, "read: at");
+
+    push_bytes(L, m, at, count(L, 3, "read: size"));
+    return 1;
+}
+
+/* vm:write(at, string) */
+static int mem_write(lua_State *L)
+{
+    struct machine *m = vm_self(L);
+    uint64_t at = obj_address(L, 2, "write: at");
+
+    if (lua_type(L, 3) != LUA_TSTRING)
+        return luaL_error(L, "write: a string of bytes expected, got %s",
+                          luaL_typename(L, 3));
+    if (vmm_write(m->vm, at, lua_tostring(L, 3), lua_rawlen(L, 3)) < 0)
+        return obj_fail(L);
+    return 0;
+}
+
+/* vm:fill(at, n [, byte]) */
+static int mem_fill(lua_State *L)
+{
+    struct machine *m = vm_self(L);
+    uint64_t at = obj_address(L, 2, "fill: at");
+    uint64_t n = obj_size(L, 3, "fill: size");
+    uint64_t byte = lua_isnoneornil(L, 4) ? 0 : obj_integer(L, 4, "fill: byte");
+
+    if (byte > 0xff)
+        return luaL_error(L, "fill: byte: %I is not 0 to 255",
+                          (LUAI_UACINT)byte);
+    if (vmm_fill(m->vm, at, n, (uint8_t)byte) < 0)
+        return obj_fail(L);
+    return 0;
+}
+
+/* vm:find(bytes, at, n) --> address or nil */
+static int mem_find(lua_State *L)
+{
+    struct machine *m = vm_self(L);
+    uint64_t at = obj_address(L, 3, "find: at"), found;
+    uint64_t n = obj_size(L, 4, "find: size");
+    int rc;
+
+    if (lua_type(L, 2) != LUA_TSTRING)
+        return luaL_error(L, "find: a string of bytes expected, got %s",
+                          luaL_typename(L, 2));
+    rc = vmm_find(m->vm, at, n, lua_tostring(L, 2), lua_rawlen(L, 2), &found);
+    if (rc < 0)
+        return obj_fail(L);
+    if (rc)
+        lua_pushinteger(L, (lua_Integer)found);
+    else
+        lua_pushnil(L);
+    return 1;
+}
+
+/* vm:cstring(at [, max]) --> the bytes before the first NUL */
+static int mem_cstring(lua_State *L)
+{
+    struct machine *m = vm_self(L);
+    uint64_t at = obj_address(L, 2, "cstring: at");
+    size_t max = lua_isnoneornil(L, 3) ? 65536 : count(L, 3, "cstring: max");
+    size_t len;
+
+    if (vmm_strlen(m->vm, at, max, &len) < 0)
+        return obj_fail(L);
+    push_bytes(L, m, at, len);
+    return 1;
+}
+
+/* ---- pack -------------------------------------------------------------------- */
+
+/* vm:pack(format, at, ...) --> the address behind */
+static int mem_pack(lua_State *L)
+{
+    struct machine *m = vm_self(L);
+    uint64_t at = obj_address(L, 3, "pack: at");
+
+    lua_getglobal(L, "string");
+    lua_getfield(L, -1, "pack");
+    lua_replace(L, 3);
+    lua_pop(L, 1);
+    lua_pushvalue(L, 2);
+    lua_insert(L, 4); /* vm, format, pack, format, ... */
+    lua_call(L, lua_gettop(L) - 3, 1);
+    if (!m->vm)
+        return luaL_error(L, "the machine is closed");
+    if (vmm_write(m->vm, at, lua_tostring(L, -1), lua_rawlen(L, -1)) < 0)
+        return obj_fail(L);
+    lua_pushinteger(L, (lua_Integer)(at + lua_rawlen(L, -1)));
+    return 1;
+}
+
+/* How many bytes a format reads: packsize where that is fixed, else (strings)
+ * what is there, up to 64 KiB. */
+static size_t packed_size(lua_State *L, struct machine *m, uint64_t at)
+{
+    size_t n = 65536;
+
+    lua_getglobal(L, "string");
+    lua_getfield(L, -1, "packsize");
+    lua_pushvalue(L, 2);
+    if (lua_pcall(L, 1, 1, 0) == LUA_OK)
+        n = (size_t)lua_tointeger(L, -1);
+    else
+        while (n > 1 && vmm_mapped(m->vm, at, n) < 0)
+            n--;
+    lua_pop(L, 2);
+    return n;
+}
+
+/* vm:unpack(format, at) --> values..., the address behind */
+static int mem_unpack(lua_State *L)
+{
+    struct machine *m = vm_self(L);
+    uint64_t at = obj_address(L, 3, "unpack: at");
+    size_t n;
+
+    luaL_checktype(L, 2, LUA_TSTRING);
+    obj_arguments(L, 3, "unpack");
+    n = packed_size(L, m, at);
+    lua_getglobal(L, "string");
+    lua_getfield(L, -1, "unpack");
+    lua_pushvalue(L, 2);
+    push_bytes(L, m, at, n);
+    lua_call(L, 2, LUA_MULTRET); /* string.unpack(format, bytes) */
+    lua_pushinteger(L, (lua_Integer)at + lua_tointeger(L, -1) - 1);
+    lua_replace(L, -2);
+    return lua_gettop(L) - 4;
+}
+
+/* ---- integers ------------------------------------------------------------------ */
+
+static int load_store(lua_State *L, struct machine *m, unsigned size,
+                      const char *name)
+{
+    uint64_t at = obj_address(L, 2, name), value;
+
+    if (lua_isnoneornil(L, 3)) {
+        if (vmm_load(m->vm, at, size, &value) < 0)
+            return obj_fail(L);
+        lua_pushinteger(L, (lua_Integer)value);
+        return 1;
+    }
+    value = obj_integer(L, 3, name);
+    if (size < 8) { /* signed or unsigned: both are in range */
+        int64_t high = (int64_t)value >> (8 * size - 1);
+
+        if (high != 0 && high != 1 && high != -1)
+            return luaL_error(L, "%s: %I does not fit %d bytes", name,
+                              (LUAI_UACINT)value, (int)size);
+    }
+    if (vmm_store(m->vm, at, size, value) < 0)
+        return obj_fail(L);
+    return 0;
+}
+
+/* vm:u8(at [, value]) ... vm:u64(at [, value]) */
+static int mem_u8(lua_State *L)
+{
+    return load_store(L, vm_self(L), 1, "u8");
+}
+
+static int mem_u16(lua_State *L)
+{
+    return load_store(L, vm_self(L), 2, "u16");
+}
+
+static int mem_u32(lua_State *L)
+{
+    return load_store(L, vm_self(L), 4, "u32");
+}
+
+static int mem_u64(lua_State *L)
+{
+    return load_store(L, vm_self(L), 8, "u64");
+}
+
+/* ---- views ------------------------------------------------------------------------ */
+
+/* view[at] reads, view[at] = value writes one integer: the fastest way from Lua
+ * to guest memory. */
+struct view {
+    struct machine *machine;
+    unsigned size;
+    const char *name;
+};
+
+static int view_access(lua_State *L)
+{
+    struct view *v = obj_self(L, "view");
+
+    vm_usable(L, v->machine);
+    return load_store(L, v->machine, v->size, v->name);
+}
+
+/* view[at] = nil must not read. */
+static int view_newindex(lua_State *L)
+{
+    luaL_checktype(L, 3, LUA_TNUMBER);
+    return view_access(L);
+}
+
+static int view_tostring(lua_State *L)
+{
+    struct view *v = obj_self(L, "view");
+
+    lua_pushfstring(L, "view (%s)", v->name);
+    return 1;
+}
+
+/* vm:view("u8" | "u16" | "u32" | "u64") --> view */
+static int mem_view(lua_State *L)
+{
+    static const char *const names[] = {"u8", "u16", "u32", "u64", NULL};
+    struct machine *m = vm_self(L);
+    int i = luaL_checkoption(L, 2, NULL, names);
+    struct view *v = lua_newuserdatauv(L, sizeof *v, 1);
+
+    *v = (struct view){m, 1u << i, names[i]};
+    luaL_setmetatable(L, HV_VIEW);
+    lua_pushvalue(L, 1);
+    lua_setiuservalue(L, -2, 1);
+    return 1;
+}
+
+/* ---- objects ----------------------------------------------------------------------- */
+
+static int object_tostring(lua_State *L)
+{
+    struct memory *mem = obj_self(L, "memory");
+
+    if (!mem->mapped || !mem->machine->vm)
+        lua_pushliteral(L, "memory (unmapped)");
+    else
+        lua_pushfstring(L, "memory (%I bytes at %I)", (LUAI_UACINT)mem->size,
+                        (LUAI_UACINT)mem->at);
+    return 1;
+}
+
+static int object_index(lua_State *L)
+{
+    struct memory *mem = obj_self(L, "memory");
+    const char *name = lua_tostring(L, 2);
+
+    lua_pushvalue(L, 2);
+    if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL)
+        return 1; /* a method */
+    if (name && strcmp(name, "at") == 0)
+        lua_pushinteger(L, (lua_Integer)mem->at);
+    else if (name && strcmp(name, "size") == 0)
+        lua_pushinteger(L, (lua_Integer)mem->size);
+    else if (name && strcmp(name, "prot") == 0) {
+        struct vmm_range range;
+        size_t i = 0;
+
+        mem = mem_self(L);
+        while (vmm_range_at(mem->machine->vm, i, &range) && range.at != mem->at)
+            i++;
+        obj_push_prot(L, range.prot);
+    } else
+        return luaL_error(L,
+                          "memory has no \"%s\": it has at, size, prot, "
+                          "protect, unmap",
+                          luaL_tolstring(L, 2, NULL));
+    return 1;
+}
+
+static const luaL_Reg objects[] = {{"__tostring", object_tostring},
+                                   {"__index", object_index},
+                                   {"protect", object_protect},
+                                   {"unmap", object_unmap},
+                                   {NULL, NULL}};
+
+static const luaL_Reg views[] = {{"__index", view_access},
+                                 {"__newindex", view_newindex},
+                                 {"__tostring", view_tostring},
+                                 {NULL, NULL}};
+
+const luaL_Reg mem_methods[] = {
+    {"map", mem_map},         {"unmap", mem_unmap},
+    {"protect", mem_protect}, {"read", mem_read},
+    {"write", mem_write},     {"fill", mem_fill},
+    {"find", mem_find},       {"cstring", mem_cstring},
+    {"pack", mem_pack},       {"unpack", mem_unpack},
+    {"u8", mem_u8},           {"u16", mem_u16},
+    {"u32", mem_u32},         {"u64", mem_u64},
+    {"view", mem_view},       {NULL, NULL}};
+
+void mem_open(lua_State *L)
+{
+    obj_type(L, HV_MEMORY, objects, 0);
+    obj_type(L, HV_VIEW, views, 0);
+    lua_pop(L, 2);
+}

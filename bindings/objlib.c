@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+/* objlib.c - userdata, arguments, options, sizes: the idioms of all bindings. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "hvlib.h"
+
+void obj_type(lua_State *L, const char *name, const luaL_Reg *methods, int nup)
+{
+    int up = lua_gettop(L) - nup + 1;
+
+    luaL_newmetatable(L, name); /* local mt = {} */
+    for (const luaL_Reg *m = methods; m->name; m++) {
+        lua_pushvalue(L, -1);
+        for (int i = 0; i < nup; i++)
+            lua_pushvalue(L, up + i);
+        lua_pushcclosure(L, m->func, 1 + nup);
+        lua_setfield(L, -2, m->name); /* mt[m.name] = m.func */
+    }
+    if (lua_getfield(L, -1, "__index") == LUA_TNIL) {
+        lua_pushvalue(L, -2);
+        lua_setfield(L, -3, "__index"); /* mt.__index = mt */
+    }
+    lua_pop(L, 1);
+    lua_pushliteral(L, "protected");
+    lua_setfield(L, -2, "__metatable"); /* nobody calls __gc by hand */
+    lua_insert(L, up);                  /* only mt stays */
+    lua_settop(L, up);
+}
+
+/* luaL_checkudata() looks its name up in the registry; comparing metatables is
+ * twice as fast, and every register access pays for it. */
+void *obj_self(lua_State *L, const char *name)
+{
+    void *self = lua_touserdata(L, 1);
+
+    if (self && lua_getmetatable(L, 1)) {
+        int same = lua_rawequal(L, -1, lua_upvalueindex(1));
+
+        lua_pop(L, 1);
+        if (same)
+            return self;
+    }
+    luaL_error(L,
+               "%s expected as the first argument, got %s: write a:b(), "
+               "not a.b()",
+               name, luaL_typename(L, 1));
+    return NULL;
+}
+
+int obj_fail(lua_State *L)
+{
+    return luaL_error(L, "%s", vmm_why());
+}
+
+/* ---- numbers ------------------------------------------------------------- */
+
+/* The number before a unit: decimal or 0x, without overflow. */
+static bool digits(const char **s, uint64_t *value)
+{
+    unsigned base = 10, d;
+    const char *start;
+
+    if ((*s)[0] == '0' && ((*s)[1] == 'x' || (*s)[1] == 'X')) {
+        base = 16;
+        *s += 2;
+    }
+    start = *s;
+    for (*value = 0;; (*s)++) {
+        char c = **s;
+
+        if (c >= '0' && c <= '9')
+            d = (unsigned)(c - '0');
+        else if (base == 16 && ((c | 32) >= 'a' && (c | 32) <= 'f'))
+            d = (unsigned)((c | 32) - 'a' + 10);
+        else
+            return *s > start;
+        if (*value > (UINT64_MAX - d) / base)
+            return false;
+        *value = *value * base + d;
+    }
+}
+
+static const char *parse(const char *s, size_t len, uint64_t *value)
+{
+    static const char units[] = "KMGT";
+    const char *end = s + len, *unit;
+
+    if (!digits(&s, value))
+        return "write a number, then K, M, G or T";
+    if (s == end)
+        return NULL;
+    unit = *s ? strchr(units, *s & ~32) : NULL;
+    if (!unit || s + 1 != end)
+        return "unknown unit: use K, M, G or T";
+    unsigned shift = 10 * (unsigned)(unit - units + 1);
+    if (*value > (uint64_t)INT64_MAX >> shift)
+        return "larger than 2^63";
+    *value <<= shift;
+    return NULL;
+}
+
+uint64_t obj_integer(lua_State *L, int idx, const char *what)
+{
+    int exact;
+    lua_Integer value = lua_tointegerx(L, idx, &exact);
+
+    if (lua_type(L, idx) != LUA_TNUMBER)
+        luaL_error(L, "%s: an integer expected, got %s", what,
+                   lua_isnoneornil(L, idx) ? "nothing" : luaL_typename(L, idx));
+    if (!exact)
+        luaL_error(L, "%s: %f is not a 64-bit integer", what,
+                   lua_tonumber(L, idx));
+    return (uint64_t)value;
+}
+
+uint64_t obj_address(lua_State *L, int idx, const char *what)
+{
+    uint64_t value;
+    const char *why;
+
+    if (lua_type(L, idx) != LUA_TSTRING)
+        return obj_integer(L, idx, what);
+    why = parse(lua_tostring(L, idx), lua_rawlen(L, idx), &value);
+    if (why)
+        luaL_error(L, "%s: \"%s\": %s", what, lua_tostring(L, idx), why);
+    return value;
+}
+
+uint64_t obj_size(lua_State *L, int idx, const char *what)
+{
+    uint64_t value = obj_address(L, idx, what);
+
+    if (value > INT64_MAX)
+        luaL_error(L, "%s: %I: must not be negative", what, (LUAI_UACINT)value);
+    return value;
+}
+
+int hv_size(lua_State *L)
+{
+    lua_pushinteger(L, (lua_Integer)obj_size(L, 1, "size"));
+    return 1;
+}
+
+/* ---- protection ------------------------------------------------------------ */
+
+static const char prot_letters[] = "rwx"; /* VMM_R, VMM_W, VMM_X */
+
+unsigned obj_prot(lua_State *L, int idx, const char *what, const char *letters,
+                  unsigned otherwise)
+{
+    unsigned prot = 0;
+    const char *s;
+
+    if (lua_isnoneornil(L, idx))
+        return otherwise;
+    if (lua_type(L, idx) != LUA_TSTRING)
+        luaL_error(L, "%s: a string of %s expected, got %s", what, letters,
+                   luaL_typename(L, idx));
+    s = lua_tostring(L, idx);
+    for (const char *c = s; *c; c++) {
+        const char *hit = strchr(letters, *c);
+
+        if (*c != '-' && !hit)
+            luaL_error(L, "%s: \"%s\": only the letters %s and - are allowed",
+                       what, s, letters);
+        if (hit)
+            prot |= 1u << (strchr(prot_letters, *c) - prot_letters);
+    }
+    if (!prot)
+        luaL_error(L, "%s: \"%s\": needs at least one of %s", what, s, letters);
+    return prot;
+}
+
+void obj_push_prot(lua_State *L, unsigned prot)
+{
+    char text[4] = "---";
+
+    for (int i = 0; i < 3; i++)
+        if (prot >> i & 1)
+            text[i] = prot_letters[i];
+    lua_pushstring(L, text);
+}
+
+/* ---- options --------------------------------------------------------------- */
+
+const char *obj_nearest(const char *name, const char *const *names)
+{
+    const char *nearest = NULL;
+    unsigned least = 3; /* further away is another word */
+
+    for (; *names; names++) {
+        unsigned d = vmm_distance(name, *names);
+
+        if (d < least) {
+            least = d;
+            nearest = *names;
+        }
+    }
+    return nearest;
+}
+
+static int unknown_field(lua_State *L, const char *what, const char *name,
+                         const char *const *names)
+{
+    const char *nearest = obj_nearest(name, names);
+    luaL_Buffer b;
+
+    if (nearest)
+        return luaL_error(L, "%s: unknown field \"%s\": did you mean \"%s\"?",
+                          what, name, nearest);
+    luaL_buffinit(L, &b);
+    for (int i = 0; names[i]; i++) {
+        luaL_addstring(&b, i ? ", " : "");
+        luaL_addstring(&b, names[i]);
+    }
+    luaL_pushresult(&b);
+    return luaL_error(L, "%s: unknown field \"%s\": the fields are %s", what,
+                      name, lua_tostring(L, -1));
+}
+
+void obj_fields(lua_State *L, int idx, const char *what,
+                const char *const *names)
+{
+    if (!lua_istable(L, idx))
+        luaL_error(L, "%s: a table expected, got %s", what,
+                   lua_isnoneornil(L, idx) ? "nothing" : luaL_typename(L, idx));
+    lua_pushnil(L); /* for key in pairs(t) */
+    while (lua_next(L, idx)) {
+        int i = 0;
+
+        lua_pop(L, 1);
+        if (lua_type(L, -1) != LUA_TSTRING)
+            luaL_error(L, "%s: field names expected as keys, got a %s", what,
+                       luaL_typename(L, -1));
+        while (names[i] && strcmp(names[i], lua_tostring(L, -1)) != 0)
+            i++;
+        if (!names[i])
+            unknown_field(L, what, lua_tostring(L, -1), names);
+    }
+}
+
+void obj_arguments(lua_State *L, int last, const char *what)
+{
+    if (lua_gettop(L) > last)
+        luaL_error(L, "%s: takes at most %d argument%s, got %d", what, last - 1,
+                   last == 2 ? "" : "s", lua_gettop(L) - 1);
+}

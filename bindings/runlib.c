@@ -1,0 +1,641 @@
+/* SPDX-License-Identifier: MIT */
+/* runlib.c - the exit loop meets Lua: core hands out exits, the script's
+ * functions decide.
+ *
+ * A handler runs on its vCPU's own coroutine, by lua_pcall: no Lua error, not
+ * even "not enough memory", ever unwinds core or a backend. An error waits on the
+ * coroutine's stack until vmm_run() has returned, and is raised again then.
+ *
+ * Interrupting: time limits and Ctrl-C arrive on other threads. They kick the
+ * vCPUs, and send the thread that runs Lua a signal, whose handler arms a debug
+ * hook: the one thing that may be done to a Lua state at any moment. */
+#include <math.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "hvlib.h"
+
+struct run {
+    struct run *outer; /* a handler may run another machine */
+    struct machine *m;
+    _Atomic bool timed_out;
+    _Atomic bool handling; /* a handler is running, on this thread: */
+    pthread_t thread;
+    struct vcpu *failed; /* its coroutine holds an error; or NULL */
+};
+
+struct runs { /* one for each Lua universe, in its registry */
+    pthread_mutex_t lock;
+    struct run *innermost;
+    unsigned generation;
+    bool has_main;
+    pthread_t main;
+};
+
+enum { DEEPEST = 50 }; /* runs inside handlers of runs: a C stack each */
+
+/* ---- interrupting ------------------------------------------------------------- */
+
+/* Which Lua thread this thread runs, for the signal's handler; and how often it
+ * was interrupted. */
+static _Thread_local lua_State *volatile handled;
+static _Thread_local volatile sig_atomic_t interrupted;
+
+enum { STUBBORN = 3 }; /* a handler that catches more of them gets no rest */
+
+static void interrupt_hook(lua_State *L, lua_Debug *ar)
+{
+    (void)ar;
+    if (interrupted++ < STUBBORN)
+        lua_sethook(L, NULL, 0, 0);
+    luaL_error(L, "interrupted!");
+}
+
+static void on_signal(int signal)
+{
+    (void)signal;
+    if (handled)
+        lua_sethook(handled, interrupt_hook,
+                    LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT,
+                    1);
+}
+
+/* SIGURG: ignored by default, so a stray one is harmless, and hardly ever used.
+ * Without SA_RESTART a blocking read in a handler ends as well. */
+static void catch_signal(void)
+{
+    struct sigaction old, action = {.sa_handler = on_signal};
+
+    if (sigaction(SIGURG, NULL, &old) == 0 && old.sa_handler != on_signal) {
+        sigemptyset(&action.sa_mask);
+        sigaction(SIGURG, &action, NULL);
+    }
+}
+
+static void kick(const struct machine *m)
+{
+    for (size_t i = 0; i < sizeof m->cpu / sizeof m->cpu[0]; i++)
+        if (m->cpu[i] && m->cpu[i]->cpu)
+            vmm_kick(m->cpu[i]->cpu);
+}
+
+/* Core's watchdog: the run's time is up, core has seen to its vCPUs; what is
+ * left are runs inside its handlers, and the handlers themselves. */
+static void on_timeout(void *ctx)
+{
+    struct run *run = ctx;
+    struct runs *runs = run->m->runs;
+
+    run->timed_out = true;
+    pthread_mutex_lock(&runs->lock);
+    for (struct run *r = runs->innermost; r; r = r->outer) {
+        if (r->handling)
+            pthread_kill(r->thread, SIGURG);
+        if (r == run)
+            break;
+        kick(r->m);
+    }
+    pthread_mutex_unlock(&runs->lock);
+}
+
+void runs_interrupt(struct runs *runs)
+{
+    pthread_mutex_lock(&runs->lock);
+    for (struct run *r = runs->innermost; r; r = r->outer) {
+        kick(r->m);
+        if (r->handling)
+            pthread_kill(r->thread, SIGURG);
+    }
+    if (runs->has_main)
+        pthread_kill(runs->main, SIGURG);
+    pthread_mutex_unlock(&runs->lock);
+}
+
+void runs_main(struct runs *runs, lua_State *L)
+{
+    catch_signal();
+    handled = L;
+    runs->main = pthread_self();
+    runs->has_main = true;
+}
+
+void runs_forked(struct runs *runs, lua_State *L)
+{
+    pthread_mutex_init(&runs->lock, NULL); /* a lost thread may have held it */
+    runs->innermost = NULL;
+    runs->generation++;
+    runs_main(runs, L);
+}
+
+unsigned runs_generation(const struct runs *runs)
+{
+    return runs->generation;
+}
+
+static int runs_close(lua_State *L)
+{
+    struct runs *runs = lua_touserdata(L, 1);
+
+    pthread_mutex_destroy(&runs->lock);
+    return 0;
+}
+
+struct runs *runs_open(lua_State *L)
+{
+    static const char key[] = "hv.runs";
+    struct runs *runs;
+
+    if (lua_getfield(L, LUA_REGISTRYINDEX, key) == LUA_TNIL) {
+        lua_pop(L, 1);
+        runs = lua_newuserdatauv(L, sizeof *runs, 0);
+        memset(runs, 0, sizeof *runs);
+        pthread_mutex_init(&runs->lock, NULL);
+        lua_createtable(L, 0, 1);
+        lua_pushcfunction(L, runs_close);
+        lua_setfield(L, -2, "__gc");
+        lua_setmetatable(L, -2);
+        lua_pushvalue(L, -1);
+        lua_setfield(L, LUA_REGISTRYINDEX, key);
+    }
+    runs = lua_touserdata(L, -1);
+    lua_pop(L, 1);
+    return runs;
+}
+
+/* ---- calling handlers ------------------------------------------------------------ */
+
+/* An error in a handler: message, the exit in words, traceback. Errors that are
+ * no strings belong to the script and pass untouched. */
+static int message(lua_State *co)
+{
+    struct vcpu *v = lua_touserdata(co, lua_upvalueindex(1));
+    union vmm_value pc = {0};
+    char words[200];
+    bool arm;
+
+    if (lua_type(co, 1) != LUA_TSTRING || !v->cpu)
+        return 1;
+    arm = vmm_arch(v->machine->vm) == VMM_ARM64;
+    vmm_get(v->cpu, VMM_REG(VMM_GENERAL, arm ? (int)VMM_A64_PC : (int)VMM_RIP),
+            &pc);
+    lua_pushfstring(co, "%s\nin the handler of: %s, vcpu %d, guest pc 0x",
+                    lua_tostring(co, 1),
+                    vmm_exit_words(v->exit, words, sizeof words),
+                    (int)vmm_cpu_index(v->cpu));
+    snprintf(words, sizeof words, "%llx", (unsigned long long)pc.u64);
+    lua_pushstring(co, words);
+    lua_concat(co, 2);
+    luaL_traceback(co, co, lua_tostring(co, -1), 1);
+    return 1;
+}
+
+void run_prepare(lua_State *L, struct vcpu *v, int machine)
+{
+    int self = lua_gettop(L);
+    static const int tables[] = {UV_HYPERCALLS, UV_ON, UV_DEVICES};
+
+    machine = lua_absindex(L, machine);
+    v->co = lua_newthread(L);
+    lua_setiuservalue(L, self, 2);
+    luaL_checkstack(v->co, LUA_MINSTACK + CO_BASE, NULL);
+    lua_pushvalue(L, self);
+    for (int i = 0; i < 3; i++)
+        lua_getiuservalue(L, machine, tables[i]);
+    lua_pushlightuserdata(L, v);
+    lua_pushcclosure(L, message, 1);
+    lua_xmove(L, v->co, CO_BASE);
+}
+
+/* Call what was pushed on the vCPU's coroutine, with `nargs` arguments. Its
+ * results are above CO_BASE. A verdict for core: VMM_RESUME to look at them. */
+static int call(struct run *run, struct vcpu *v, int nargs)
+{
+    lua_State *co = v->co, *before = handled;
+    int status;
+
+    interrupted = 0;
+    run->thread = pthread_self();
+    handled = co;
+    run->handling = true;
+    status = lua_pcall(co, nargs, LUA_MULTRET, CO_MESSAGE);
+    run->handling = false;
+    handled = before;
+    if (lua_gethook(co) == interrupt_hook)
+        lua_sethook(co, NULL, 0, 0);
+    if (status == LUA_OK && v->cpu)
+        return VMM_RESUME;
+    if (status == LUA_OK) { /* and it has closed the machine */
+        lua_settop(co, CO_BASE);
+        return VMM_RETURN;
+    }
+    if (run->timed_out && interrupted) {
+        lua_settop(co, CO_BASE);
+        return VMM_RESUME; /* core knows that the time is up */
+    }
+    run->failed = v;
+    return VMM_ESTATE;
+}
+
+/* ---- hypercalls --------------------------------------------------------------------- */
+
+static const vmm_reg arm64_in[] = {
+    VMM_REG(VMM_GENERAL, 1), VMM_REG(VMM_GENERAL, 2), VMM_REG(VMM_GENERAL, 3),
+    VMM_REG(VMM_GENERAL, 4), VMM_REG(VMM_GENERAL, 5), VMM_REG(VMM_GENERAL, 6),
+    VMM_REG(VMM_GENERAL, 7)};
+static const vmm_reg arm64_out[] = {
+    VMM_REG(VMM_GENERAL, 0), VMM_REG(VMM_GENERAL, 1), VMM_REG(VMM_GENERAL, 2),
+    VMM_REG(VMM_GENERAL, 3)};
+static const vmm_reg x86_in[] = {
+    VMM_REG(VMM_GENERAL, VMM_RDI), VMM_REG(VMM_GENERAL, VMM_RSI),
+    VMM_REG(VMM_GENERAL, VMM_RDX), VMM_REG(VMM_GENERAL, VMM_RCX),
+    VMM_REG(VMM_GENERAL, VMM_R8),  VMM_REG(VMM_GENERAL, VMM_R9)};
+static const vmm_reg x86_out[] = {VMM_REG(VMM_GENERAL, VMM_RAX),
+                                  VMM_REG(VMM_GENERAL, VMM_RDX)};
+
+/* The hypercall ABI of an architecture. */
+static const struct abi {
+    const vmm_reg *in, *out;
+    int ins, outs;
+} abis[VMM_ARCHES] = {
+    [VMM_ARM64] = {arm64_in, arm64_out, 7, 4},
+    [VMM_X86_64] = {x86_in, x86_out, 6, 2},
+};
+
+/* Protected: why result number `i` is none. */
+static int bad_result(lua_State *co)
+{
+    struct vcpu *v = lua_touserdata(co, 1);
+
+    return luaL_error(co,
+                      "hypercall %I: result %d: an integer expected, got "
+                      "%s",
+                      (LUAI_UACINT)v->exit->nr, (int)lua_tointeger(co, 2),
+                      luaL_typename(co, 3));
+}
+
+static int raise_bad_result(struct run *run, struct vcpu *v, int i)
+{
+    lua_pushcfunction(v->co, bad_result);
+    lua_pushlightuserdata(v->co, v);
+    lua_pushinteger(v->co, i + 1);
+    lua_pushvalue(v->co, CO_BASE + 1 + i);
+    return call(run, v, 3);
+}
+
+/* Results go to the result registers; nil leaves its register alone. */
+static int store_results(struct run *run, struct vcpu *v, const struct abi *abi)
+{
+    int n = lua_gettop(v->co) - CO_BASE;
+
+    for (int i = 0; i < n; i++) {
+        int exact, at = CO_BASE + 1 + i;
+        union vmm_value value;
+
+        if (lua_isnil(v->co, at))
+            continue;
+        value.u64 = (uint64_t)lua_tointegerx(v->co, at, &exact);
+        if (!exact || lua_type(v->co, at) != LUA_TNUMBER || i >= abi->outs)
+            return raise_bad_result(run, v, i);
+        if (vmm_set(v->cpu, abi->out[i], &value) < 0)
+            return VMM_EHOST;
+    }
+    lua_settop(v->co, CO_BASE);
+    return VMM_RESUME;
+}
+
+/* handler(cpu, a1, a2, ...): only as many registers are read as it declares. */
+static int hypercall(struct run *run, struct vcpu *v, int nargs)
+{
+    const struct abi *abi = &abis[vmm_arch(run->m->vm)];
+    int rc;
+
+    if (nargs < 0 || nargs > abi->ins)
+        nargs = abi->ins;
+    lua_pushvalue(v->co, CO_CPU);
+    for (int i = 0; i < nargs; i++) {
+        union vmm_value value;
+
+        if (vmm_get(v->cpu, abi->in[i], &value) < 0) {
+            lua_settop(v->co, CO_BASE);
+            return VMM_EHOST;
+        }
+        lua_pushinteger(v->co, (lua_Integer)value.u64);
+    }
+    rc = call(run, v, nargs + 1);
+    return rc == VMM_RESUME ? store_results(run, v, abi) : rc;
+}
+
+/* How many hypercall arguments the function on top declares; -1: all. */
+static int declared(lua_State *L)
+{
+    lua_Debug ar;
+
+    lua_pushvalue(L, -1);
+    lua_getinfo(L, ">u", &ar);
+    if (ar.isvararg)
+        return -1;
+    return ar.nparams > 0 ? ar.nparams - 1 : 0; /* less the cpu */
+}
+
+/* ---- other exits -------------------------------------------------------------------- */
+
+/* Protected: handler(cpu, exit), and its answer where that is a read. */
+static int call_on(lua_State *co)
+{
+    struct vcpu *v = lua_touserdata(co, ARG_VCPU);
+    int exact;
+
+    lua_pushvalue(co, ARG_WHAT);
+    lua_pushvalue(co, ARG_CPU);
+    exit_push(co, v->exit, ARG_CPU);
+    lua_call(co, 2, 1);
+    if (!vmm_exit_reads(v->exit) || lua_isnil(co, -1))
+        return 0;
+    v->exit->value = (uint64_t)lua_tointegerx(co, -1, &exact);
+    if (!exact || lua_type(co, -1) != LUA_TNUMBER)
+        return luaL_error(co,
+                          "%s handler: the answer to a read must be an "
+                          "integer, got %s",
+                          vmm_kind_name(v->exit->kind), luaL_typename(co, -1));
+    return 0;
+}
+
+/* Protected: the device answers. */
+static int call_device(lua_State *co)
+{
+    struct vcpu *v = lua_touserdata(co, ARG_VCPU);
+
+    dev_call(co, lua_touserdata(co, ARG_WHAT), v->exit);
+    return 0;
+}
+
+/* Call `f` with what is on top as ARG_WHAT. */
+static int protected(struct run *run, struct vcpu *v, lua_CFunction f)
+{
+    int rc;
+
+    lua_pushcfunction(v->co, f);
+    lua_insert(v->co, -2);
+    lua_pushlightuserdata(v->co, v);
+    lua_insert(v->co, -2);
+    lua_pushvalue(v->co, CO_CPU);
+    lua_pushvalue(v->co, CO_DEVICES);
+    rc = call(run, v, 4); /* f(v, what, cpu, devices) */
+    if (rc == VMM_RESUME)
+        lua_settop(v->co, CO_BASE);
+    return rc;
+}
+
+/* Core's callback: the handler that is most specific, or nobody: then the exit
+ * ends the run. */
+static int on_exit_lua(struct vmm_cpu *cpu, struct vmm_exit *exit, void *ctx)
+{
+    struct run *run = ctx;
+    struct machine *m = run->m;
+    struct vcpu *v = m->cpu[vmm_cpu_index(cpu)];
+    const struct device *dev;
+
+    v->exit = exit;
+    if (exit->kind == VMM_HVC) {
+        if (lua_rawgeti(v->co, CO_HYPERCALLS, (lua_Integer)exit->nr) ==
+            LUA_TFUNCTION)
+            return hypercall(run, v,
+                             exit->nr < HV_QUICK ? m->args[exit->nr]
+                                                 : declared(v->co));
+        lua_pop(v->co, 1);
+    }
+    if (exit->kind == VMM_MMIO || exit->kind == VMM_IO) {
+        dev = dev_find(m, exit);
+        if (dev) {
+            lua_pushlightuserdata(v->co, (void *)(uintptr_t)dev);
+            return protected(run, v, call_device);
+        }
+    }
+    if (lua_rawgeti(v->co, CO_ON, exit->kind) == LUA_TFUNCTION)
+        return protected(run, v, call_on);
+    lua_pop(v->co, 1);
+    return VMM_RETURN;
+}
+
+/* ---- vm:hypercall, vm:on ------------------------------------------------------------- */
+
+static void check_handler(lua_State *L, const char *what)
+{
+    if (!lua_isfunction(L, 3) && !lua_isnil(L, 3))
+        luaL_error(L, "%s: a function or nil expected, got %s", what,
+                   luaL_typename(L, 3));
+}
+
+/* vm:hypercall(nr, fn | nil) */
+int vm_hypercall(lua_State *L)
+{
+    struct machine *m = vm_self(L);
+    uint64_t nr = obj_integer(L, 2, "hypercall: number");
+
+    obj_arguments(L, 3, "hypercall");
+    lua_settop(L, 3);
+    check_handler(L, "hypercall");
+    lua_getiuservalue(L, 1, UV_HYPERCALLS);
+    lua_pushvalue(L, 3);
+    if (nr < HV_QUICK && !lua_isnil(L, -1))
+        m->args[nr] = (int8_t)declared(L);
+    lua_rawseti(L, -2, (lua_Integer)nr); /* hypercalls[nr] = fn */
+    return 0;
+}
+
+static int deliverable(lua_State *L, int idx)
+{
+    const char *name = luaL_checkstring(L, idx), *nearest = NULL;
+    const char *names[VMM_KINDS + 1];
+    int kind = vmm_kind_find(name), n = 0;
+
+    if (kind >= 0 && (kind < VMM_STOP || kind == VMM_ERROR))
+        return kind;
+    if (kind >= 0)
+        return luaL_error(L,
+                          "on: \"%s\" ends the run: look at what run() "
+                          "returns",
+                          name);
+    for (int i = VMM_HVC; i < VMM_STOP; i++)
+        names[n++] = vmm_kind_name((enum vmm_kind)i);
+    names[n] = NULL;
+    nearest = obj_nearest(name, names);
+    if (nearest)
+        return luaL_error(L,
+                          "on: no exit is of kind \"%s\": did you mean "
+                          "\"%s\"?",
+                          name, nearest);
+    return luaL_error(L, "on: no exit is of kind \"%s\"", name);
+}
+
+/* vm:on(kind, fn | nil) */
+int vm_on(lua_State *L)
+{
+    int kind;
+
+    vm_self(L);
+    kind = deliverable(L, 2);
+    obj_arguments(L, 3, "on");
+    lua_settop(L, 3);
+    check_handler(L, "on");
+    lua_getiuservalue(L, 1, UV_ON);
+    lua_insert(L, 3);
+    lua_rawseti(L, 3, kind); /* on[kind] = fn */
+    return 0;
+}
+
+/* ---- running ------------------------------------------------------------------------- */
+
+static void read_options(lua_State *L, int idx, struct vmm_run *config)
+{
+    static const char *const names[] = {"timeout", "exits", NULL};
+
+    if (lua_isnoneornil(L, idx))
+        return;
+    obj_fields(L, idx, "run", names);
+    if (lua_getfield(L, idx, "timeout") != LUA_TNIL) {
+        lua_Number seconds = lua_tonumber(L, -1);
+
+        if (lua_type(L, -1) != LUA_TNUMBER || !(seconds > 0))
+            luaL_error(L, "run: timeout: %s: seconds expected, more than 0",
+                       luaL_tolstring(L, -1, NULL));
+        config->timeout = seconds < 9e9 ? (uint64_t)ceil(seconds * 1e9) : 0;
+    }
+    if (lua_getfield(L, idx, "exits") != LUA_TNIL) {
+        config->exits = obj_integer(L, -1, "run: exits");
+        if (config->exits == 0 || config->exits > INT64_MAX)
+            luaL_error(L, "run: exits: %I: how many, at least 1",
+                       (LUAI_UACINT)config->exits);
+    }
+    lua_pop(L, 2);
+}
+
+static void enter_run(lua_State *L, struct runs *runs, struct run *run)
+{
+    int depth = 0;
+
+    for (struct run *r = runs->innermost; r; r = r->outer)
+        depth++;
+    if (depth >= DEEPEST)
+        luaL_error(L,
+                   "run: %d machines run in each other's handlers: too "
+                   "deep",
+                   depth);
+    pthread_mutex_lock(&runs->lock);
+    run->outer = runs->innermost;
+    runs->innermost = run;
+    pthread_mutex_unlock(&runs->lock);
+    run->m->run = run;
+}
+
+static void leave_run(struct runs *runs, struct run *run)
+{
+    pthread_mutex_lock(&runs->lock);
+    runs->innermost = run->outer;
+    pthread_mutex_unlock(&runs->lock);
+    run->m->run = NULL;
+}
+
+/* Raise what a handler raised, or what core has to say. */
+static int failure(lua_State *L, struct run *run)
+{
+    struct vcpu *v = run->failed;
+
+    if (!v)
+        return obj_fail(L);
+    lua_xmove(v->co, L, 1);
+    lua_settop(v->co, CO_BASE);
+    return lua_error(L);
+}
+
+/* The machine is at index `machine`, options at 2. */
+static int run_machine(lua_State *L, struct machine *m, int machine,
+                       struct vmm_cpu *only)
+{
+    struct run run = {.m = m};
+    struct vmm_run config = {.on_exit = on_exit_lua, .ctx = &run};
+    struct vmm_exit exit;
+    struct vmm_cpu *who = NULL;
+    int rc;
+
+    read_options(L, 2, &config);
+    if (m->run)
+        return luaL_error(L, "run: the machine is running already: a handler "
+                             "cannot run its own machine");
+    if (config.timeout) {
+        config.on_timeout = on_timeout;
+        catch_signal();
+    }
+    luaL_checkstack(L, 8, NULL);
+    enter_run(L, m->runs, &run);
+    rc = vmm_run(m->vm, only, &config, &exit, &who);
+    leave_run(m->runs, &run);
+    if (rc < 0)
+        return failure(L, &run);
+    lua_getiuservalue(L, machine, UV_CPUS);
+    if (who)
+        lua_rawgeti(L, -1, vmm_cpu_index(who) + 1);
+    exit_push(L, &exit, who ? lua_gettop(L) : 0);
+    lua_getiuservalue(L, machine, UV_STOP);
+    if (exit.kind == VMM_STOP)
+        lua_setfield(L, -2, "value"); /* exit.value = what stop was given */
+    else
+        lua_pop(L, 1);
+    lua_pushnil(L);
+    lua_setiuservalue(L, machine, UV_STOP);
+    return 1;
+}
+
+/* vm:run { timeout=, exits= } --> exit */
+int vm_run(lua_State *L)
+{
+    struct machine *m = vm_self(L);
+
+    obj_arguments(L, 2, "run");
+    lua_settop(L, 2);
+    return run_machine(L, m, 1, NULL);
+}
+
+/* cpu:run { timeout=, exits= } --> exit */
+int vcpu_run(lua_State *L)
+{
+    struct vcpu *v = vcpu_self(L);
+
+    obj_arguments(L, 2, "run");
+    lua_settop(L, 2);
+    lua_getiuservalue(L, 1, 1);
+    return run_machine(L, v->machine, 3, v->cpu);
+}
+
+static int stop(lua_State *L, struct machine *m, int machine)
+{
+    obj_arguments(L, machine == 1 ? 2 : 3, "stop");
+    if (vmm_stop(m->vm) < 0)
+        return obj_fail(L);
+    lua_pushvalue(L, 2);
+    lua_setiuservalue(L, machine, UV_STOP);
+    return 0;
+}
+
+/* vm:stop(value), cpu:stop(value): the run ends with { kind = "stop", value = }
+ * once the handler has returned. */
+int vm_stop(lua_State *L)
+{
+    struct machine *m = vm_self(L);
+
+    if (lua_gettop(L) == 1)
+        lua_pushnil(L);
+    return stop(L, m, 1);
+}
+
+int vcpu_stop(lua_State *L)
+{
+    struct vcpu *v = vcpu_self(L);
+
+    if (lua_gettop(L) == 1)
+        lua_pushnil(L);
+    lua_getiuservalue(L, 1, 1);
+    return stop(L, v->machine, 3);
+}

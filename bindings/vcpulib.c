@@ -1,0 +1,604 @@
+/* SPDX-License-Identifier: MIT */
+/* vcpulib.c - vCPUs as Lua objects: registers as properties, and the methods
+ * that are not about running (runlib.c has those). */
+#include <string.h>
+
+#include "hvlib.h"
+
+/* The first upvalue of every method is the metatable; __index and __newindex
+ * have two more: for each architecture one table from a name to what it means, a
+ * light userdata (struct vmm_reg_name) or a method. */
+enum { UP_NAMES = 2 };
+
+struct vcpu *vcpu_self(lua_State *L)
+{
+    struct vcpu *v = obj_self(L, "vcpu");
+
+    vm_usable(L, v->machine);
+    return v;
+}
+
+/* ---- one register ------------------------------------------------------------ */
+
+/* Struct registers are tables with these fields. */
+static const struct {
+    const char *name;
+    size_t offset, size;
+} segment_fields[] = {
+#define F(name, member)                                                        \
+    {                                                                          \
+        name, offsetof(struct vmm_segment, member),                            \
+            sizeof(((struct vmm_segment *)0)->member)                          \
+    }
+    F("base", base),       F("limit", limit), F("selector", selector),
+    F("type", type),       F("s", s),         F("dpl", dpl),
+    F("present", present), F("avl", avl),     F("l", l),
+    F("db", db),           F("g", g),
+#undef F
+};
+
+enum { FIELDS = sizeof segment_fields / sizeof segment_fields[0] };
+
+static uint64_t field_get(const struct vmm_segment *s, int i)
+{
+    const uint8_t *at = (const uint8_t *)s + segment_fields[i].offset;
+    uint64_t value = 0;
+
+    switch (segment_fields[i].size) {
+    case 1:
+        return *at;
+    case 2:
+        return *(const uint16_t *)(const void *)at;
+    case 4:
+        return *(const uint32_t *)(const void *)at;
+    default:
+        memcpy(&value, at, sizeof value);
+        return value;
+    }
+}
+
+static void field_set(struct vmm_segment *s, int i, uint64_t value)
+{
+    uint8_t *at = (uint8_t *)s + segment_fields[i].offset;
+
+    switch (segment_fields[i].size) {
+    case 1:
+        *at = (uint8_t)value;
+        break;
+    case 2:
+        *(uint16_t *)(void *)at = (uint16_t)value;
+        break;
+    case 4:
+        *(uint32_t *)(void *)at = (uint32_t)value;
+        break;
+    default:
+        memcpy(at, &value, sizeof value);
+        break;
+    }
+}
+
+static void push_struct(lua_State *L, const struct vmm_reg_name *r,
+                        const union vmm_value *value)
+{
+    if (VMM_REG_CLASS(r->reg) == VMM_TABLE) {
+        lua_createtable(L, 0, 2);
+        lua_pushinteger(L, (lua_Integer)value->table.base);
+        lua_setfield(L, -2, "base");
+        lua_pushinteger(L, value->table.limit);
+        lua_setfield(L, -2, "limit");
+        return;
+    }
+    lua_createtable(L, 0, FIELDS);
+    for (int i = 0; i < FIELDS; i++) {
+        lua_pushinteger(L, (lua_Integer)field_get(&value->segment, i));
+        lua_setfield(L, -2, segment_fields[i].name);
+    }
+}
+
+static uint64_t cut(uint64_t value, const struct vmm_reg_name *r)
+{
+    if (r->bits == 64)
+        return value;
+    return value >> r->shift & ((UINT64_C(1) << r->bits) - 1);
+}
+
+void vcpu_push(lua_State *L, struct vmm_cpu *cpu, const struct vmm_reg_name *r)
+{
+    union vmm_value value;
+
+    if (vmm_get(cpu, r->reg, &value) < 0)
+        obj_fail(L);
+    if (VMM_REG_CLASS(r->reg) == VMM_TRAP)
+        lua_pushboolean(L, value.u64 != 0);
+    else if (r->bits == 128)
+        lua_pushlstring(L, (const char *)value.bytes, sizeof value.bytes);
+    else if (r->bits == 0)
+        push_struct(L, r, &value);
+    else
+        lua_pushinteger(L, (lua_Integer)cut(value.u64, r));
+}
+
+/* Fields that the table at idx does not have stay as they are. */
+static void read_struct(lua_State *L, int idx, const struct vmm_reg_name *r,
+                        union vmm_value *value)
+{
+    bool table = VMM_REG_CLASS(r->reg) == VMM_TABLE;
+    const char *names[FIELDS + 1] = {NULL};
+    int n = table ? 2 : FIELDS; /* a table has base and limit only */
+
+    for (int i = 0; i < n; i++)
+        names[i] = segment_fields[i].name;
+    obj_fields(L, idx, r->name, names);
+    for (int i = 0; i < n; i++) {
+        size_t size = table && i == 1 ? 2 : segment_fields[i].size;
+        uint64_t field;
+
+        if (lua_getfield(L, idx, names[i]) != LUA_TNIL) {
+            field = obj_integer(L, -1, r->name);
+            if (size < 8 && field >> 8 * size)
+                luaL_error(L, "%s: %s: %I does not fit %d bits", r->name,
+                           names[i], (LUAI_UACINT)field, (int)(8 * size));
+            if (!table)
+                field_set(&value->segment, i, field);
+            else if (i == 0)
+                value->table.base = field;
+            else
+                value->table.limit = (uint16_t)field;
+        }
+        lua_pop(L, 1);
+    }
+}
+
+/* What the Lua value at idx means for register `r`; `value` has what it is now,
+ * where only part of it changes. */
+static void read_value(lua_State *L, int idx, const struct vmm_reg_name *r,
+                       union vmm_value *value)
+{
+    uint64_t given, mask;
+
+    if (VMM_REG_CLASS(r->reg) == VMM_TRAP) {
+        if (!lua_isboolean(L, idx))
+            luaL_error(L, "%s: a boolean expected, got %s", r->name,
+                       luaL_typename(L, idx));
+        value->u64 = (uint64_t)lua_toboolean(L, idx);
+        return;
+    }
+    if (r->bits == 0) {
+        read_struct(L, idx, r, value);
+        return;
+    }
+    if (r->bits == 128) {
+        if (lua_type(L, idx) != LUA_TSTRING || lua_rawlen(L, idx) != 16)
+            luaL_error(L, "%s: a string of 16 bytes expected", r->name);
+        memcpy(value->bytes, lua_tostring(L, idx), sizeof value->bytes);
+        return;
+    }
+    given = obj_integer(L, idx, r->name);
+    if (r->bits == 64) {
+        value->u64 = given;
+        return;
+    }
+    mask = (UINT64_C(1) << r->bits) - 1;
+    if (given > mask && -given > (mask >> 1) + 1)
+        luaL_error(L, "%s: %I does not fit %d bits", r->name,
+                   (LUAI_UACINT)given, (int)r->bits);
+    given &= mask;
+    value->u64 = r->bits == 32
+                     ? given
+                     : (value->u64 & ~(mask << r->shift)) | given << r->shift;
+}
+
+void vcpu_set(lua_State *L, struct vmm_cpu *cpu, const struct vmm_reg_name *r,
+              int idx)
+{
+    union vmm_value value = {0};
+    bool part = r->bits == 0 || r->bits == 8 || r->bits == 16;
+
+    if (part && vmm_get(cpu, r->reg, &value) < 0)
+        obj_fail(L);
+    read_value(L, idx, r, &value);
+    if (vmm_set(cpu, r->reg, &value) < 0)
+        obj_fail(L);
+}
+
+/* ---- properties ---------------------------------------------------------------- */
+
+static int unknown(lua_State *L, const char *what, enum vmm_arch arch, int idx)
+{
+    const char *name = luaL_tolstring(L, idx, NULL);
+    const char *nearest = vmm_reg_nearest(arch, name);
+
+    if (nearest)
+        return luaL_error(L,
+                          "%s: %s has no register \"%s\": did you mean "
+                          "\"%s\"?",
+                          what, vmm_arch_name(arch), name, nearest);
+    return luaL_error(L, "%s: %s has no register \"%s\"", what,
+                      vmm_arch_name(arch), name);
+}
+
+static int vcpu_index(lua_State *L)
+{
+    struct vcpu *v = vcpu_self(L);
+    enum vmm_arch arch = vmm_arch(v->machine->vm);
+    const char *name;
+
+    lua_pushvalue(L, 2);
+    switch (lua_rawget(L, lua_upvalueindex(UP_NAMES + (int)arch))) {
+    case LUA_TLIGHTUSERDATA:
+        vcpu_push(L, v->cpu, lua_touserdata(L, -1));
+        return 1;
+    case LUA_TFUNCTION:
+        return 1;
+    default:
+        break;
+    }
+    name = lua_tostring(L, 2);
+    if (name && strcmp(name, "index") == 0)
+        lua_pushinteger(L, vmm_cpu_index(v->cpu));
+    else if (name && strcmp(name, "vm") == 0)
+        lua_getiuservalue(L, 1, 1);
+    else
+        return unknown(L, "vcpu", arch, 2);
+    return 1;
+}
+
+static int vcpu_newindex(lua_State *L)
+{
+    struct vcpu *v = vcpu_self(L);
+    enum vmm_arch arch = vmm_arch(v->machine->vm);
+
+    lua_pushvalue(L, 2);
+    if (lua_rawget(L, lua_upvalueindex(UP_NAMES + (int)arch)) !=
+        LUA_TLIGHTUSERDATA)
+        return unknown(L, "vcpu", arch, 2);
+    vcpu_set(L, v->cpu, lua_touserdata(L, -1), 3);
+    return 0;
+}
+
+static int vcpu_tostring(lua_State *L)
+{
+    struct vcpu *v = obj_self(L, "vcpu");
+
+    if (!v->cpu)
+        lua_pushliteral(L, "vcpu (closed)");
+    else
+        lua_pushfstring(L, "vcpu %d (%s)", (int)vmm_cpu_index(v->cpu),
+                        vmm_arch_name(vmm_arch(v->machine->vm)));
+    return 1;
+}
+
+/* Registers in the order of the manual; those this backend lacks are passed
+ * over, and so are second names (w0 after x0). */
+static int vcpu_next(lua_State *L)
+{
+    struct vcpu *v = vcpu_self(L);
+    enum vmm_arch arch = vmm_arch(v->machine->vm);
+    const struct vmm_reg_name *r;
+    union vmm_value value;
+    size_t i = 0;
+
+    if (!lua_isnoneornil(L, 2)) {
+        const char *name = luaL_checkstring(L, 2);
+
+        while ((r = vmm_reg_name(arch, i)) && strcmp(r->name, name) != 0)
+            i++;
+        if (!r)
+            return unknown(L, "next", arch, 2);
+        i++;
+    }
+    for (; (r = vmm_reg_name(arch, i)); i++) {
+        if (r->bits == 32 || r->bits == 16 || r->bits == 8)
+            continue;
+        if (vmm_get(v->cpu, r->reg, &value) < 0)
+            continue;
+        lua_pushstring(L, r->name);
+        vcpu_push(L, v->cpu, r);
+        return 2;
+    }
+    lua_pushnil(L);
+    return 1;
+}
+
+static int vcpu_pairs(lua_State *L)
+{
+    vcpu_self(L);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_pushcclosure(L, vcpu_next, 1);
+    lua_pushvalue(L, 1);
+    return 2; /* next, vcpu */
+}
+
+/* ---- registers by number --------------------------------------------------------- */
+
+static uint32_t field(lua_State *L, int idx, const char *name, uint32_t most)
+{
+    uint64_t value = obj_integer(L, idx, name);
+
+    if (value > most)
+        luaL_error(L, "sysreg: %s: %I is not 0 to %d", name, (LUAI_UACINT)value,
+                   (int)most);
+    return (uint32_t)value;
+}
+
+static int numbered(lua_State *L, struct vcpu *v, vmm_reg reg, int idx)
+{
+    struct vmm_reg_name r = {"value", reg, 0, 64};
+
+    if (lua_isnoneornil(L, idx)) {
+        vcpu_push(L, v->cpu, &r);
+        return 1;
+    }
+    vcpu_set(L, v->cpu, &r, idx);
+    return 0;
+}
+
+/* cpu:sysreg(op0, op1, crn, crm, op2 [, value]) */
+static int vcpu_sysreg(lua_State *L)
+{
+    struct vcpu *v = vcpu_self(L);
+    uint32_t op0 = field(L, 2, "op0", 3), op1 = field(L, 3, "op1", 7);
+    uint32_t crn = field(L, 4, "crn", 15), crm = field(L, 5, "crm", 15);
+    uint32_t op2 = field(L, 6, "op2", 7);
+
+    if (vmm_arch(v->machine->vm) != VMM_ARM64)
+        return luaL_error(L, "sysreg: only arm64 has them: use cpu:msr()");
+    return numbered(
+        L, v, VMM_REG(VMM_SYSTEM, VMM_A64_SYSREG(op0, op1, crn, crm, op2)), 7);
+}
+
+/* cpu:msr(number [, value]) */
+static int vcpu_msr(lua_State *L)
+{
+    struct vcpu *v = vcpu_self(L);
+    uint64_t nr = obj_integer(L, 2, "msr");
+
+    if (vmm_arch(v->machine->vm) != VMM_X86_64)
+        return luaL_error(L, "msr: only x86_64 has them: use cpu:sysreg()");
+    if (nr > UINT32_MAX)
+        return luaL_error(L, "msr: %I: numbers have 32 bits", (LUAI_UACINT)nr);
+    return numbered(L, v, VMM_REG(VMM_MSR, nr), 3);
+}
+
+/* ---- debugging, interrupts ---------------------------------------------------------- */
+
+/* cpu:breakpoint(at [, on]) */
+static int vcpu_breakpoint(lua_State *L)
+{
+    struct vcpu *v = vcpu_self(L);
+    uint64_t at = obj_address(L, 2, "breakpoint: at");
+    bool on = lua_isnoneornil(L, 3) || lua_toboolean(L, 3);
+
+    return vmm_breakpoint(v->cpu, at, on) < 0 ? obj_fail(L) : 0;
+}
+
+/* cpu:watchpoint(at, size, "rw" [, on]) */
+static int vcpu_watchpoint(lua_State *L)
+{
+    struct vcpu *v = vcpu_self(L);
+    uint64_t at = obj_address(L, 2, "watchpoint: at");
+    uint64_t size = obj_size(L, 3, "watchpoint: size");
+    unsigned access = obj_prot(L, 4, "watchpoint: access", "rw", VMM_R | VMM_W);
+    bool on = lua_isnoneornil(L, 5) || lua_toboolean(L, 5);
+
+    if (size > 8)
+        return luaL_error(L, "watchpoint: size: %I: watch 1, 2, 4 or 8 bytes",
+                          (LUAI_UACINT)size);
+    return vmm_watchpoint(v->cpu, at, (unsigned)size, access, on) < 0
+               ? obj_fail(L)
+               : 0;
+}
+
+/* cpu:translate(va) --> guest physical address, or nil */
+static int vcpu_translate(lua_State *L)
+{
+    struct vcpu *v = vcpu_self(L);
+    uint64_t pa;
+    int rc = vmm_translate(v->cpu, obj_address(L, 2, "translate: va"), &pa);
+
+    if (rc < 0)
+        return obj_fail(L);
+    if (rc)
+        lua_pushinteger(L, (lua_Integer)pa);
+    else
+        lua_pushnil(L);
+    return 1;
+}
+
+/* cpu:irq(level) */
+static int vcpu_irq(lua_State *L)
+{
+    struct vcpu *v = vcpu_self(L);
+
+    luaL_checktype(L, 2, LUA_TBOOLEAN);
+    return vmm_irq(v->cpu, lua_toboolean(L, 2)) < 0 ? obj_fail(L) : 0;
+}
+
+/* cpu:inject { vector= } or { syndrome=, far= } */
+static int vcpu_inject(lua_State *L)
+{
+    static const char *const arm64[] = {"syndrome", "far", NULL};
+    static const char *const x86_64[] = {"vector", NULL};
+    struct vcpu *v = vcpu_self(L);
+    bool arm = vmm_arch(v->machine->vm) == VMM_ARM64;
+    struct vmm_event event = {0};
+
+    obj_fields(L, 2, "inject", arm ? arm64 : x86_64);
+    if (arm) {
+        lua_getfield(L, 2, "syndrome");
+        event.syndrome = obj_integer(L, -1, "inject: syndrome");
+        if (lua_getfield(L, 2, "far") != LUA_TNIL)
+            event.far = obj_integer(L, -1, "inject: far");
+    } else {
+        uint64_t vector;
+
+        lua_getfield(L, 2, "vector");
+        vector = obj_integer(L, -1, "inject: vector");
+        if (vector > 255)
+            return luaL_error(L, "inject: vector: %I is not 0 to 255",
+                              (LUAI_UACINT)vector);
+        event.vector = (uint8_t)vector;
+    }
+    return vmm_inject(v->cpu, &event) < 0 ? obj_fail(L) : 0;
+}
+
+static int vcpu_kick(lua_State *L)
+{
+    vmm_kick(vcpu_self(L)->cpu);
+    return 0;
+}
+
+/* ---- one entry ------------------------------------------------------------------------ */
+
+/* cpu:answer(value): for the read that the last exit was. */
+static int vcpu_answer(lua_State *L)
+{
+    struct vcpu *v = vcpu_self(L);
+
+    if (vmm_answer(v->cpu, obj_integer(L, 2, "answer")) < 0)
+        return obj_fail(L);
+    return 0;
+}
+
+/* cpu:enter([answer]) --> exit */
+static int vcpu_enter(lua_State *L)
+{
+    struct vcpu *v = vcpu_self(L);
+    struct vmm_exit exit;
+
+    if (!lua_isnoneornil(L, 2))
+        vcpu_answer(L);
+    if (vmm_enter(v->cpu, &exit) < 0)
+        return obj_fail(L);
+    exit_push(L, &exit, 1);
+    return 1;
+}
+
+/* cpu:step() --> exit */
+static int vcpu_step(lua_State *L)
+{
+    struct vcpu *v = vcpu_self(L);
+    struct vmm_exit exit;
+
+    if (vmm_step(v->cpu, &exit) < 0)
+        return obj_fail(L);
+    exit_push(L, &exit, 1);
+    return 1;
+}
+
+/* ---- vm:vcpu ---------------------------------------------------------------------------- */
+
+/* Look at every field before anything is made: a mistake must not leave a vCPU
+ * behind. */
+static void check_registers(lua_State *L, int idx, enum vmm_arch arch)
+{
+    lua_pushnil(L); /* for name, value in pairs(t) */
+    while (lua_next(L, idx)) {
+        const struct vmm_reg_name *r = NULL;
+        union vmm_value scratch = {0};
+
+        if (lua_type(L, -2) == LUA_TSTRING)
+            r = vmm_reg_find(arch, lua_tostring(L, -2));
+        if (!r)
+            unknown(L, "vcpu", arch, lua_absindex(L, -2));
+        read_value(L, lua_gettop(L), r, &scratch);
+        lua_pop(L, 1);
+    }
+}
+
+/* cpsr first, because it chooses which stack pointer `sp` is; then the rest, in
+ * the order of the manual and not in that of a Lua table. */
+static void set_registers(lua_State *L, int idx, struct vcpu *v,
+                          enum vmm_arch arch)
+{
+    const struct vmm_reg_name *r;
+
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t i = 0; (r = vmm_reg_name(arch, i)); i++) {
+            if ((strcmp(r->name, "cpsr") == 0) == (pass == 1))
+                continue;
+            if (lua_getfield(L, idx, r->name) != LUA_TNIL)
+                vcpu_set(L, v->cpu, r, lua_gettop(L));
+            lua_pop(L, 1);
+        }
+}
+
+int vm_vcpu(lua_State *L)
+{
+    struct machine *m = vm_self(L);
+    enum vmm_arch arch = vmm_arch(m->vm);
+    struct vcpu *v;
+
+    obj_arguments(L, 2, "vcpu");
+    lua_settop(L, 2);
+    if (!lua_isnil(L, 2)) {
+        luaL_checktype(L, 2, LUA_TTABLE);
+        check_registers(L, 2, arch);
+    }
+    lua_getiuservalue(L, 1, UV_CPUS);
+    v = lua_newuserdatauv(L, sizeof *v, 2); /* machine, coroutine */
+    *v = (struct vcpu){.machine = m};
+    luaL_setmetatable(L, HV_VCPU);
+    lua_pushvalue(L, 1);
+    lua_setiuservalue(L, -2, 1);
+    run_prepare(L, v, 1);
+    lua_pushvalue(L, -1);
+    lua_rawseti(L, 3, luaL_len(L, 3) + 1); /* cpus[#cpus + 1] = v */
+    if (vmm_cpu_open(m->vm, &v->cpu) < 0) {
+        lua_pushnil(L);
+        lua_rawseti(L, 3, luaL_len(L, 3));
+        return obj_fail(L);
+    }
+    m->cpu[vmm_cpu_index(v->cpu)] = v;
+    if (!lua_isnil(L, 2))
+        set_registers(L, 2, v, arch);
+    return 1;
+}
+
+/* ---- opening -------------------------------------------------------------------------------- */
+
+static const luaL_Reg meta[] = {{"__index", vcpu_index},
+                                {"__newindex", vcpu_newindex},
+                                {"__tostring", vcpu_tostring},
+                                {"__pairs", vcpu_pairs},
+                                {NULL, NULL}};
+
+static const luaL_Reg methods[] = {{"sysreg", vcpu_sysreg},
+                                   {"msr", vcpu_msr},
+                                   {"breakpoint", vcpu_breakpoint},
+                                   {"watchpoint", vcpu_watchpoint},
+                                   {"translate", vcpu_translate},
+                                   {"irq", vcpu_irq},
+                                   {"inject", vcpu_inject},
+                                   {"kick", vcpu_kick},
+                                   {"answer", vcpu_answer},
+                                   {"enter", vcpu_enter},
+                                   {"step", vcpu_step},
+                                   {"run", vcpu_run},
+                                   {"stop", vcpu_stop},
+                                   {NULL, NULL}};
+
+void vcpu_open(lua_State *L)
+{
+    int base = lua_gettop(L);
+
+    for (int arch = 0; arch < VMM_ARCHES; arch++) {
+        const struct vmm_reg_name *r;
+
+        lua_newtable(L);
+        for (size_t i = 0; (r = vmm_reg_name((enum vmm_arch)arch, i)); i++) {
+            lua_pushlightuserdata(L, (void *)(uintptr_t)r);
+            lua_setfield(L, -2, r->name); /* names["x0"] = r */
+        }
+    }
+    lua_pushvalue(L, base + 1);
+    lua_pushvalue(L, base + 2);
+    obj_type(L, HV_VCPU, meta, VMM_ARCHES);
+    for (int arch = 0; arch < VMM_ARCHES; arch++) {
+        lua_pushvalue(L, base + 1 + arch);
+        lua_pushvalue(L, base + 3);
+        luaL_setfuncs(L, methods, 1); /* names["run"] = run */
+        lua_pop(L, 1);
+    }
+    lua_settop(L, base);
+}

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: MIT */
+/* vmlib.c - machines as Lua objects: hv.vm, hv.backends, close. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "hvlib.h"
+
+void vm_usable(lua_State *L, const struct machine *m)
+{
+    if (!m->vm)
+        luaL_error(L, "the machine is closed");
+    if (m->generation != runs_generation(m->runs))
+        luaL_error(L, "the machine is the parent process's: a worker makes its "
+                      "own");
+}
+
+struct machine *vm_self(lua_State *L)
+{
+    struct machine *m = obj_self(L, "machine");
+
+    vm_usable(L, m);
+    return m;
+}
+
+/* ---- backends ---------------------------------------------------------- */
+
+int hv_backends(lua_State *L)
+{
+    int n = 0;
+    const char *name;
+
+    lua_newtable(L);
+    for (int i = 0; (name = vmm_backend_name(i)); i++)
+        for (int arch = 0; arch < VMM_ARCHES; arch++) {
+            const char *why = vmm_probe(name, (enum vmm_arch)arch);
+
+            lua_createtable(L, 0, 4);
+            lua_pushstring(L, name);
+            lua_setfield(L, -2, "name");
+            lua_pushstring(L, vmm_arch_name((enum vmm_arch)arch));
+            lua_setfield(L, -2, "arch");
+            lua_pushboolean(L, why == NULL);
+            lua_setfield(L, -2, "ok");
+            lua_pushstring(L, why); /* nil where it is ok */
+            lua_setfield(L, -2, "why");
+            lua_rawseti(L, -2, ++n);
+        }
+    return 1;
+}
+
+/* ---- open ---------------------------------------------------------------- */
+
+/* t[name] as a string, or NULL; it stays in the table, so it stays alive. */
+static const char *string_field(lua_State *L, int idx, const char *name)
+{
+    const char *s;
+    int type = lua_getfield(L, idx, name);
+
+    if (type != LUA_TNIL && type != LUA_TSTRING)
+        luaL_error(L, "hv.vm: %s: a string expected, got %s", name,
+                   luaL_typename(L, -1));
+    s = lua_tostring(L, -1);
+    lua_pop(L, 1);
+    return s;
+}
+
+/* What a script leaves out comes from the program (hvlua --arch, --backend). */
+static const char *option(lua_State *L, const char *name)
+{
+    const char *s = string_field(L, 1, name);
+
+    return s ? s : string_field(L, lua_upvalueindex(1), name);
+}
+
+static void read_config(lua_State *L, struct vmm_config *config)
+{
+    static const char *const names[] = {"arch", "backend", "memory",
+                                        "hypercall_port", NULL};
+    const char *arch;
+    int found;
+
+    if (lua_isnoneornil(L, 1)) {
+        lua_settop(L, 0);
+        lua_newtable(L);
+    }
+    obj_fields(L, 1, "hv.vm", names);
+    arch = option(L, "arch");
+    found = arch ? vmm_arch_find(arch) : VMM_ARM64;
+    if (found < 0)
+        obj_fail(L);
+    config->arch = (enum vmm_arch)found;
+    config->backend = option(L, "backend");
+    if (lua_getfield(L, 1, "hypercall_port") != LUA_TNIL) {
+        uint64_t port = obj_integer(L, -1, "hv.vm: hypercall_port");
+
+        if (port == 0 || port > 0xffff)
+            luaL_error(L, "hv.vm: hypercall_port: 0x%I: ports are 1 to 0xffff",
+                       (LUAI_UACINT)port);
+        config->hypercall_port = (uint16_t)port;
+    }
+    lua_pop(L, 1);
+}
+
+/* memory = "1M" is vm:map { at = 0, size = "1M", prot = "rwx" }. */
+static void map_memory(lua_State *L, struct machine *m)
+{
+    struct vmm_range range = {.prot = VMM_R | VMM_W | VMM_X};
+
+    if (lua_getfield(L, 1, "memory") != LUA_TNIL) {
+        range.size = obj_size(L, -1, "hv.vm: memory");
+        if (vmm_map(m->vm, &range) < 0)
+            obj_fail(L);
+    }
+    lua_pop(L, 1);
+}
+
+int hv_vm(lua_State *L)
+{
+    struct vmm_config config = {0};
+    struct machine *m;
+
+    read_config(L, &config);
+    obj_arguments(L, 1, "hv.vm");
+    m = lua_newuserdatauv(L, sizeof *m, UV_MACHINE);
+    memset(m, 0, sizeof *m);
+    luaL_setmetatable(L, HV_MACHINE);
+    for (int i = UV_HYPERCALLS; i < UV_STOP; i++) {
+        lua_newtable(L);
+        lua_setiuservalue(L, -2, i);
+    }
+    m->runs = runs_open(L);
+    m->generation = runs_generation(m->runs);
+    if (vmm_open(&config, &m->vm) < 0)
+        return obj_fail(L);
+    map_memory(L, m);
+    return 1;
+}
+
+/* ---- close ---------------------------------------------------------------- */
+
+/* From a handler the machine itself goes when its run has ended; for Lua it is
+ * closed at once. */
+static void close_machine(struct machine *m)
+{
+    struct vmm *vm = m->vm;
+
+    m->vm = NULL;
+    for (size_t i = 0; i < sizeof m->cpu / sizeof m->cpu[0]; i++)
+        if (m->cpu[i])
+            m->cpu[i]->cpu = NULL;
+    free(m->device);
+    m->device = NULL;
+    m->devices = 0;
+    vmm_close(vm);
+}
+
+static int vm_close(lua_State *L)
+{
+    struct machine *m = obj_self(L, "machine");
+
+    if (m->vm)
+        close_machine(m);
+    return 0;
+}
+
+/* ---- properties ------------------------------------------------------------ */
+
+static int vm_tostring(lua_State *L)
+{
+    struct machine *m = obj_self(L, "machine");
+
+    if (!m->vm)
+        lua_pushliteral(L, "machine (closed)");
+    else
+        lua_pushfstring(L, "machine (%s on %s)", vmm_arch_name(vmm_arch(m->vm)),
+                        vmm_backend(m->vm));
+    return 1;
+}
+
+/* The list of memory ranges, made anew: { {at=, size=, prot=}, ... }. */
+static void push_memory(lua_State *L, const struct machine *m)
+{
+    struct vmm_range range;
+
+    lua_newtable(L);
+    for (size_t i = 0; vmm_range_at(m->vm, i, &range); i++) {
+        lua_createtable(L, 0, 3);
+        lua_pushinteger(L, (lua_Integer)range.at);
+        lua_setfield(L, -2, "at");
+        lua_pushinteger(L, (lua_Integer)range.size);
+        lua_setfield(L, -2, "size");
+        obj_push_prot(L, range.prot);
+        lua_setfield(L, -2, "prot");
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+}
+
+/* A copy, so that a script cannot take a vCPU away from its machine. */
+static void push_cpus(lua_State *L)
+{
+    lua_getiuservalue(L, 1, UV_CPUS);
+    lua_newtable(L);
+    for (lua_Integer i = 1; lua_rawgeti(L, -2, i) != LUA_TNIL; i++)
+        lua_rawseti(L, -2, i);
+    lua_pop(L, 1);
+}
+
+static const char *const properties[] = {"arch",    "backend", "cpus",
+                                         "memory",  "closed",  "page_size",
+                                         "running", NULL};
+
+static void push_property(lua_State *L, struct machine *m, int i)
+{
+    if (i != 4)
+        vm_usable(L, m);
+    switch (i) {
+    case 0:
+        lua_pushstring(L, vmm_arch_name(vmm_arch(m->vm)));
+        break;
+    case 1:
+        lua_pushstring(L, vmm_backend(m->vm));
+        break;
+    case 2:
+        push_cpus(L);
+        break;
+    case 3:
+        push_memory(L, m);
+        break;
+    case 4:
+        lua_pushboolean(L, m->vm == NULL);
+        break;
+    case 5:
+        lua_pushinteger(L, (lua_Integer)vmm_page_size(m->vm));
+        break;
+    default:
+        lua_pushboolean(L, vmm_running(m->vm));
+        break;
+    }
+}
+
+/* Methods are most of what is asked for: they come first. Upvalue 2 is the table
+ * of methods, to which the Lua library adds its own. */
+static int vm_index(lua_State *L)
+{
+    struct machine *m = obj_self(L, "machine");
+    int i = 0;
+    const char *name;
+
+    lua_pushvalue(L, 2);
+    if (lua_rawget(L, lua_upvalueindex(2)) != LUA_TNIL)
+        return 1;
+    if (lua_type(L, 2) == LUA_TSTRING) {
+        name = lua_tostring(L, 2);
+        while (properties[i] && strcmp(properties[i], name) != 0)
+            i++;
+        if (properties[i]) {
+            push_property(L, m, i);
+            return 1;
+        }
+        return luaL_error(L, "a machine has no \"%s\"", name);
+    }
+    return luaL_error(L, "a machine has no fields of type %s",
+                      luaL_typename(L, 2));
+}
+
+static int vm_newindex(lua_State *L)
+{
+    return luaL_error(L,
+                      "machine: cannot set \"%s\": machines have methods, "
+                      "keep your own data in a table of your own",
+                      luaL_tolstring(L, 2, NULL));
+}
+
+static const luaL_Reg meta[] = {
+    {"__gc", vm_close},          {"__close", vm_close},
+    {"__index", vm_index},       {"__newindex", vm_newindex},
+    {"__tostring", vm_tostring}, {NULL, NULL}};
+
+static const luaL_Reg methods[] = {
+    {"close", vm_close}, {"vcpu", vm_vcpu},     {"hypercall", vm_hypercall},
+    {"on", vm_on},       {"attach", vm_attach}, {"run", vm_run},
+    {"stop", vm_stop},   {NULL, NULL}};
+
+/* Leaves the table of methods on the stack. */
+void vm_open(lua_State *L)
+{
+    int table = lua_gettop(L) + 1;
+
+    lua_newtable(L);
+    lua_pushvalue(L, table); /* __index has it as second upvalue */
+    obj_type(L, HV_MACHINE, meta, 1);
+    lua_pushvalue(L, table);
+    lua_pushvalue(L, -2);
+    luaL_setfuncs(L, methods, 1);
+    lua_pushvalue(L, table + 1);
+    luaL_setfuncs(L, mem_methods, 1);
+    lua_settop(L, table);
+}
