@@ -1,0 +1,111 @@
+-- SPDX-License-Identifier: MIT
+--- hvlua's library: `local hv = require "hv"`.
+--
+-- hv.vm { arch=, backend=, memory=, hypercall_port= } --> machine
+-- hv.backends()            what runs here: { {name=, arch=, ok=, why=}, ... }
+-- hv.asm(text [, opts])    assembly text --> image          (asm.lua)
+-- hv.image(path [, opts])  ELF or raw file --> image        (image.lua)
+-- hv.spawn(fn, ...)        a worker process                 (spawn.lua)
+-- hv.device                uart16550, pl011, exit           (device/)
+-- hv.size(text)            "64K", "1M", 4096 --> bytes
+-- hv.version
+--
+-- The parts that not every script uses are loaded when they are first named.
+
+local core = require "hv.core"
+
+local hv = {
+    vm = core.vm,
+    backends = core.backends,
+    size = core.size,
+    version = core.version,
+}
+
+local function later(name)
+    return function(...)
+        return require(name)(...)
+    end
+end
+
+local lazy = {
+    asm = function()
+        local asm = require "hv.asm"
+        return function(text, opts, level)
+            if opts == nil and core.defaults.arch then
+                opts = { arch = core.defaults.arch }
+            end
+            return asm(text, opts, (level or 1) + 1)
+        end
+    end,
+    image = function() return require "hv.image" end,
+    spawn = function() return require "hv.spawn" end,
+    device = function()
+        return {
+            uart16550 = later "hv.device.uart16550",
+            pl011 = later "hv.device.pl011",
+            exit = later "hv.device.exit",
+        }
+    end,
+}
+
+setmetatable(hv, {
+    __index = function(_, name)
+        local load = lazy[name]
+        if not load then
+            error(('hv has no "%s"'):format(tostring(name)), 2)
+        end
+        local value = load()
+        hv[name] = value
+        return value
+    end,
+})
+
+-- ---- methods of the machine that are written in Lua --------------------
+
+-- Raise what `fn` raises at the line that called the method.
+local function blame(fn, ...)
+    local ok, why = pcall(fn, ...)
+    if not ok then
+        if type(why) == "string" then
+            why = why:gsub("^[^:\n]+:%d+: ", "")
+        end
+        error(why, 3)
+    end
+end
+
+local function load_image(vm, image)
+    for _, segment in ipairs(image.segments) do
+        vm:write(segment.at, segment.data)
+        local rest = segment.size - #segment.data
+        if rest > 0 then
+            vm:fill(segment.at + #segment.data, rest)
+        end
+    end
+end
+
+--- vm:load(at, bytes | image), vm:load(image) --> where it starts
+--
+-- Bytes go to `at`. An image goes to its own addresses, or is laid out anew from
+-- `at`; its entry point is the result.
+function core.machine.load(vm, at, what)
+    if what == nil and type(at) == "table" then
+        at, what = nil, at
+    end
+    if type(what) == "string" then
+        at = type(at) == "string" and hv.size(at) or at
+        blame(vm.write, vm, at, what)
+        return at
+    elseif type(what) ~= "table" or not what.segments then
+        error("load: bytes or an image expected, got " .. type(what), 2)
+    elseif what.arch and what.arch ~= vm.arch then
+        error(("load: the image is for %s, the machine is %s")
+              :format(what.arch, vm.arch), 2)
+    end
+    if at then
+        what = what:at(at, 2)
+    end
+    blame(load_image, vm, what)
+    return what.entry or what.segments[1] and what.segments[1].at
+end
+
+return hv

@@ -1,0 +1,307 @@
+-- SPDX-License-Identifier: MIT
+--- Worker processes: hv.spawn(fn | "script.lua", ...) --> worker
+--
+-- The function, or the script, runs in a process of its own, a copy of this one,
+-- at the same time as this one. It is called fn(worker, ...), a script gets the
+-- same as its `...`. Arguments, messages and results are data (wire.lua).
+--
+-- In the parent:
+--   worker:send(value...)        to the worker's receive()
+--   worker:receive([timeout])    the next message's values; nil, why: none came
+--   worker:wait([timeout])       --> report, once it has ended; nil: not yet
+--   worker:kill()                ends it now
+--   worker:close()               kills it if it runs; `local w <close>` does too
+--   worker.pid, worker.output    all it has printed so far
+--   report: { ok=, results={...}, output=, error=, signal=, code=, messages= }
+--     ok       the function returned; `results` is what, results.n how many
+--     error    what it raised, or why it is not there any more
+--     signal   the signal's number that killed it
+--     messages what it sent and nobody received
+-- spawn { fn, ..., on_output = function(bytes) } hears output as it comes.
+--
+-- In the worker:
+--   worker:send(value...), worker:receive() --> values; nil when the parent has
+--   gone or closed. Its standard output and error go to the parent.
+
+local core = require "hv.core"
+local wire = require "hv.wire"
+
+-- Waiting for one worker serves them all: none is held up by a full pipe, and
+-- each one's output is heard when it comes.
+local alive = setmetatable({}, { __mode = "k" })
+
+local FRAME = "<s4" -- a message: its length, then wire.encode(tag, ...)
+local MOST = 1 << 30
+
+-- ---- the worker's side -------------------------------------------------
+
+local Child = { __name = "worker" }
+Child.__index = Child
+
+local function post(channel, ...)
+    return channel:write(string.pack(FRAME, wire.encode(...)))
+end
+
+function Child:send(...)
+    if not post(self.channel, "message", ...) then
+        error("worker: send: the parent has gone", 2)
+    end
+end
+
+function Child:receive()
+    local head = self.channel:read(4)
+    local body = head and self.channel:read((string.unpack("<I4", head)))
+    if body then
+        return wire.decode(body)
+    end
+end
+
+local function traceback(why)
+    return type(why) == "string" and debug.traceback(why, 2) or tostring(why)
+end
+
+-- What the worker does with its life. It never returns to the script above it.
+local function live(channel, body, ...)
+    local child = setmetatable({ channel = channel }, Child)
+    local done = table.pack(xpcall(body, traceback, child, ...))
+    local ok, why = true, nil
+    if done[1] then
+        ok, why = pcall(post, channel, "returned",
+                        table.unpack(done, 2, done.n))
+        why = not ok and "worker: " .. tostring(why) or nil
+    else
+        why = done[2]
+    end
+    if why then
+        post(channel, "raised", why)
+    end
+    core.exit(why and 1 or 0)
+end
+
+-- ---- the parent's side -------------------------------------------------
+
+local Worker = { __name = "worker" }
+
+local function flush(self, output)
+    if output and output ~= "" then
+        self.chunks[#self.chunks + 1] = output
+        if self.on_output then
+            self.on_output(output)
+        end
+    end
+end
+
+-- Take whole messages out of what has arrived. A worker that sends nonsense has
+-- been overwritten by its guest: it is heard no more.
+local function take(self, bytes)
+    local input = self.input .. bytes
+    while #input >= 4 do
+        local length = string.unpack("<I4", input)
+        if length > MOST then
+            self.broken = "worker: sent a malformed message"
+            self.process:kill()
+            input = ""
+            break
+        elseif #input < 4 + length then
+            break
+        end
+        local body = input:sub(5, 4 + length)
+        input = input:sub(5 + length)
+        local message = table.pack(pcall(wire.decode, body))
+        local tag = message[1] and message[2]
+        local values = table.pack(table.unpack(message, 3, message.n))
+        if tag == "message" then
+            table.insert(self.inbox, values)
+        elseif tag == "returned" then
+            self.results = values
+        elseif tag == "raised" then
+            self.raised = values[1]
+        else
+            self.broken = "worker: sent a malformed message"
+            self.process:kill()
+        end
+    end
+    self.input = input
+end
+
+-- Move what can be moved now. The pipes' ends tell that it has ended.
+local function pump(self)
+    local output, bytes, sent = self.process:pump(self.outbox)
+    flush(self, output)
+    if bytes and bytes ~= "" then
+        take(self, bytes)
+    end
+    if sent == nil then
+        self.outbox = ""
+    elseif sent > 0 then
+        self.outbox = self.outbox:sub(sent + 1)
+    end
+    self.silent = output == nil and bytes == nil
+    if self.silent then
+        alive[self] = nil
+    end
+end
+
+-- Wait until some worker has something to say, at most for `timeout` seconds.
+local function serve(timeout, sending)
+    local processes, workers = {}, {}
+    for worker in pairs(alive) do
+        processes[#processes + 1] = worker.process
+        workers[#workers + 1] = worker
+    end
+    core.poll(processes, timeout, sending)
+    for _, worker in ipairs(workers) do
+        pump(worker)
+    end
+end
+
+-- A number of seconds, or nil for ever, becomes a function that says how much
+-- is left.
+local function countdown(what, timeout, level)
+    if timeout == nil then
+        return function() end
+    elseif type(timeout) ~= "number" or timeout < 0 or timeout ~= timeout then
+        error(("worker: %s: timeout: seconds expected, not %s")
+              :format(what, tostring(timeout)), level + 1)
+    end
+    local ends = core.clock() + timeout
+    return function()
+        return math.max(ends - core.clock(), 0)
+    end
+end
+
+local methods = {}
+
+function methods:send(...)
+    local message = string.pack(FRAME, wire.encode(...))
+    self.outbox = self.outbox .. message
+    while self.outbox ~= "" and not self.silent do
+        serve(nil, true)
+    end
+end
+
+function methods:receive(timeout)
+    local left = countdown("receive", timeout, 2)
+    while #self.inbox == 0 do
+        if self.silent then
+            return nil, "worker: it has ended"
+        elseif left() == 0 then
+            return nil, "worker: nothing came in time"
+        end
+        serve(left())
+    end
+    local values = table.remove(self.inbox, 1)
+    return table.unpack(values, 1, values.n)
+end
+
+local function make_report(self, how, number)
+    local report = {
+        ok = self.results ~= nil and how == "exit" and number == 0,
+        results = self.results,
+        output = table.concat(self.chunks),
+        messages = self.inbox,
+    }
+    if how == "signal" then
+        report.signal = number
+        report.error = self.broken
+            or ("worker: killed by signal %d"):format(number)
+    else
+        report.code = number
+        report.error = self.raised
+            or not report.ok
+            and ("worker: it exited with %d before it was done"):format(number)
+            or nil
+    end
+    return report
+end
+
+function methods:wait(timeout)
+    local left = countdown("wait", timeout, 2)
+    while not self.report do
+        if self.silent then
+            -- Its pipes are closed: it is dead, or about to be.
+            local how, number = self.process:wait(timeout ~= nil)
+            if how then
+                self.report = make_report(self, how, number)
+                self.process:close()
+                break
+            end
+            serve(math.min(left(), 0.001))
+        else
+            serve(left())
+        end
+        if timeout and not self.report and left() == 0 then
+            return nil
+        end
+    end
+    return self.report
+end
+
+function methods:kill()
+    self.process:kill()
+end
+
+function methods:close()
+    self.process:close()
+    self.silent = true
+    alive[self] = nil
+    self.report = self.report or make_report(self, "signal", 9)
+end
+
+function methods:close_input()
+    self.process:close_input()
+end
+
+function Worker:__index(name)
+    if name == "output" then
+        if not self.silent then
+            pump(self)
+        end
+        return table.concat(self.chunks)
+    end
+    return methods[name]
+end
+
+Worker.__close = methods.close
+
+function Worker:__tostring()
+    return ("worker (process %d)"):format(self.pid)
+end
+
+--- spawn(fn | path, ...) or spawn { fn | path, ..., on_output = } --> worker
+local function spawn(body, ...)
+    local args, on_output = table.pack(...), nil
+    if type(body) == "table" then
+        local given = body
+        on_output, body = given.on_output, given[1]
+        args = table.pack(table.unpack(given, 2))
+        for name in pairs(given) do
+            if math.type(name) ~= "integer" and name ~= "on_output" then
+                error(('spawn: unknown field "%s": the fields are on_output')
+                      :format(tostring(name)), 2)
+            end
+        end
+    end
+    if type(body) == "string" then
+        local chunk, why = loadfile(body)
+        if not chunk then
+            error("spawn: " .. why, 2)
+        end
+        body = chunk
+    elseif type(body) ~= "function" then
+        error("spawn: a function or a script's path expected, got "
+              .. type(body), 2)
+    end
+    local process, channel = core.fork()
+    if not process then
+        live(channel, body, table.unpack(args, 1, args.n))
+    end
+    local worker = setmetatable({
+        process = process, pid = process:pid(), on_output = on_output,
+        chunks = {}, inbox = {}, input = "", outbox = "", silent = false,
+    }, Worker)
+    alive[worker] = true
+    return worker
+end
+
+return spawn

@@ -1,0 +1,225 @@
+-- SPDX-License-Identifier: MIT
+-- Guest memory: the map, and every way to look into it.
+local t = ...
+local hv = require "hv"
+
+local PAGE = 4096
+
+t.on("map keeps ranges sorted and apart", function(open)
+    local vm = open()
+    vm:map { at = 0x8000, size = 2 * PAGE }
+    vm:map { at = 0, size = PAGE, prot = "r-x" }
+    vm:map { at = "1M", size = "64K", prot = "rw" }
+    t.eq(vm.memory, {
+        { at = 0, size = PAGE, prot = "r-x" },
+        { at = 0x8000, size = 2 * PAGE, prot = "rwx" },
+        { at = 0x100000, size = 0x10000, prot = "rw-" },
+    })
+    for _, wrong in ipairs {
+        { { at = 0x8000, size = PAGE }, "overlaps" },
+        { { at = 0x7000, size = 2 * PAGE }, "overlaps" },
+        { { at = 0x9000, size = 2 * PAGE }, "overlaps" },
+        { { at = 0x7000, size = 4 * PAGE }, "overlaps" },
+        { { at = 1, size = PAGE }, "page size, 0x1000" },
+        { { at = 0x20000, size = 1 }, "size 0x1000" },
+        { { at = 0x20000, size = 0 }, "size is 0" },
+        { { at = 0x20000, size = -PAGE }, "must not be negative" },
+        { { at = -PAGE, size = 2 * PAGE }, "ends beyond" },
+        { { at = 0x20000, size = 1 << 62 }, "map: " },
+        { { at = 0x20000, size = PAGE, prot = "" }, "at least one of rwx" },
+        { { at = 0x20000, size = PAGE, prot = "rwz" }, "only the letters rwx" },
+        { { at = 0x20000, size = PAGE, prot = 7 }, "a string of rwx" },
+        { { at = 0x20000, size = 0.5 }, "not a 64-bit integer" },
+        { { at = {}, size = PAGE }, "an integer expected, got table" },
+        { { size = PAGE }, "at: an integer expected, got nothing" },
+        { { at = 0x20000, size = PAGE, porT = "r" }, 'did you mean "prot"?' },
+        { { at = 0x20000, size = PAGE, file = 1 }, "a path expected" },
+        { { at = 0x20000, size = PAGE, file = "/nonexistent" },
+            "/nonexistent: No such file" },
+        { { at = 0x20000, size = PAGE, file = "/" }, "not a regular file" },
+        { { at = 0x20000, size = PAGE, offset = PAGE }, "only with file" },
+        { { at = 0x20000, size = PAGE, shared = true }, "a file to share" },
+    } do
+        t.raises(function() vm:map(wrong[1]) end, wrong[2])
+    end
+    t.eq(#vm.memory, 3, "after all those errors")
+end)
+
+t.on("unmap and protect name a range by its start", function(open)
+    local vm = open()
+    local low = vm:map { at = 0, size = 4 * PAGE }
+    local high = vm:map { at = 0x10000, size = PAGE }
+    t.raises(function() vm:unmap(PAGE) end, "is inside the memory that starts at 0x0")
+    t.raises(function() vm:unmap(0x20000) end, "no memory is mapped at 0x20000")
+    t.raises(function() vm:protect(0x10000, "q") end, "only the letters")
+    low:protect "r-x"
+    t.eq(low.prot, "r-x")
+    vm:protect(0x10000, "rw")
+    t.eq(high.prot, "rw-")
+    vm:unmap(low)
+    t.raises(function() return low.prot end, "unmapped")
+    t.raises(function() low:unmap() end, "unmapped")
+    t.raises(function() vm:unmap(low) end, "unmapped already")
+    t.raises(function() vm:u8(0) end, "no memory is mapped at 0x0")
+    high:unmap()
+    t.eq(#vm.memory, 0)
+    local again = vm:map { at = 0, size = PAGE }
+    t.eq(vm:read(0, 4), "\0\0\0\0", "new memory is zeroed")
+    t.eq(tostring(low), "memory (unmapped)")
+    t.eq(again.at, 0)
+end)
+
+t.on("another machine's memory is refused", function(open)
+    local one, two = open(), open()
+    local mem = one:map { at = 0, size = PAGE }
+    two:map { at = 0, size = PAGE }
+    t.raises(function() two:unmap(mem) end, "another machine's")
+    t.eq(mem.prot, "rwx")
+end)
+
+t.on("read and write cross from range to range", function(open)
+    local vm = open()
+    vm:map { at = 0, size = PAGE }
+    vm:map { at = PAGE, size = PAGE, prot = "r" }
+    vm:write(PAGE - 3, "abcdef")
+    t.eq(vm:read(PAGE - 3, 6), "abcdef")
+    t.eq(vm:read(PAGE, 0), "")
+    t.raises(function() vm:read(2 * PAGE - 1, 2) end, "no memory is mapped at 0x2000")
+    t.raises(function() vm:write(2 * PAGE - 1, "xy") end, "mapped at 0x2000")
+    t.eq(vm:read(2 * PAGE - 1, 1), "\0", "a write is whole or not at all")
+    t.raises(function() vm:read(0, -1) end, "must not be negative")
+    t.raises(function() vm:read(0, 1 << 40) end, "at most 1 GiB")
+    t.raises(function() vm:read(-1, 2) end, "no memory is mapped at 0xffffffffffffffff")
+    t.raises(function() vm:read("0x", 1) end, "write a number")
+    t.raises(function() vm:write(0) end, "a string of bytes expected, got no value")
+end)
+
+t.on("memory at the very top of the address space", function(open, backend)
+    local vm = open()
+    local top = -PAGE
+    if not pcall(vm.map, vm, { at = top, size = PAGE }) then
+        t.skip(backend .. " has no guest physical addresses that high")
+    end
+    vm:u8(-1, 0x5a)
+    t.eq(vm:u8(-1), 0x5a)
+    t.raises(function() vm:u16(-1) end, "no memory is mapped")
+    t.raises(function() vm:cstring(-1) end, "no memory is mapped")
+end)
+
+t.on("integers of every size", function(open)
+    local vm = open { memory = "64K" }
+    vm:write(0x100, "\x88\x99\xaa\xbb\xcc\xdd\xee\xff")
+    t.eq(vm:u8(0x100), 0x88)
+    t.eq(vm:u16(0x100), 0x9988)
+    t.eq(vm:u32(0x100), 0xbbaa9988)
+    t.eq(vm:u64(0x100), 0xffeeddccbbaa9988)
+    vm:u8(0x200, 255)
+    vm:u8(0x201, -128)
+    vm:u16(0x202, -1)
+    vm:u32(0x204, 0xfedcba98)
+    t.eq(vm:read(0x200, 8), "\xff\x80\xff\xff\x98\xba\xdc\xfe")
+    t.raises(function() vm:u8(0, 256) end, "u8: 256 does not fit")
+    t.raises(function() vm:u8(0, -129) end, "u8: -129 does not fit")
+    t.raises(function() vm:u32(0, 1 << 32) end, "does not fit 4 bytes")
+    t.raises(function() vm:u32(0, "1") end, "an integer expected, got string")
+    t.raises(function() vm:u32(0, 1.5) end, "not a 64-bit integer")
+    t.raises(function() vm:u32(0xfffe) end, "no memory is mapped at 0x10000")
+    vm:u16(0x300, 2.0)
+    t.eq(vm:u16(0x300), 2)
+end)
+
+t.on("views", function(open)
+    local vm = open { memory = "64K" }
+    local u32, u8 = vm:view "u32", vm:view "u8"
+    u32[0x10] = 0x01020304
+    t.eq(u8[0x10], 4)
+    t.eq(u32[0x10], 0x01020304)
+    u8[0x13] = 0xff
+    t.eq(u32[0x10], 0xff020304)
+    t.raises(function() return u32[0x10000] end, "no memory is mapped")
+    t.raises(function() u32[0] = nil end, "number expected")
+    t.raises(function() return u32.x end, "u32")
+    t.raises(function() vm:view "u33" end, "u33")
+    vm:close()
+    t.raises(function() return u32[0] end, "the machine is closed")
+end)
+
+t.on("pack and unpack", function(open)
+    local vm = open { memory = "64K" }
+    t.eq(vm:pack("<I4 z s2", 0x100, 7, "name", "xyz"), 0x100 + 4 + 5 + 5)
+    t.eq({ vm:unpack("<I4 z s2", 0x100) }, { 7, "name", "xyz", 0x10e })
+    t.eq({ vm:unpack("<i2", 0x100) }, { 7, 0x102 })
+    vm:pack("z", 0xfffe, "a")
+    t.eq({ vm:unpack("z", 0xfffe) }, { "a", 0x10000 })
+    t.raises(function() vm:pack("z", 0xffff, "a") end, "no memory is mapped at 0x10000")
+    t.raises(function() vm:unpack("<I4", 0xffff) end, "no memory is mapped at 0x10000")
+    t.raises(function() vm:unpack("q!", 0) end, "invalid format option")
+end)
+
+t.on("cstring, fill, find", function(open)
+    local vm = open { memory = "8K" }
+    vm:write(PAGE - 2, "split\0tail")
+    t.eq(vm:cstring(PAGE - 2), "split")
+    t.eq(vm:cstring(PAGE - 2, 6), "split")
+    t.raises(function() vm:cstring(PAGE - 2, 5) end, "no NUL in the 5 bytes")
+    vm:fill(0x1800, 0x800, 0x41)
+    t.raises(function() vm:cstring(0x1800) end, "no memory is mapped at 0x2000")
+    t.eq(vm:read(0x17ff, 3), "\0AA")
+    t.raises(function() vm:fill(0, 1, 256) end, "256 is not 0 to 255")
+    t.raises(function() vm:fill(0x1fff, 2) end, "mapped at 0x2000")
+    t.eq(vm:find("split", 0, "8K"), PAGE - 2)
+    t.eq(vm:find("tail", 0, "8K"), PAGE + 4)
+    t.eq(vm:find("AAA", 0x1ffc, 4), 0x1ffc)
+    t.eq(vm:find("AAA", 0x1ffe, 2), nil)
+    t.eq(vm:find("nowhere", 0, "8K"), nil)
+    t.raises(function() vm:find("", 0, 1) end, "nothing to find")
+    t.raises(function() vm:find("a", 0, "9K") end, "mapped at 0x2000")
+end)
+
+t.on("files behind memory", function(open)
+    local path = os.tmpname()
+    local out = assert(io.open(path, "wb"))
+    out:write(("0123456789abcdef"):rep(2 * PAGE // 16), "tail")
+    out:close()
+    local vm = open()
+    vm:map { at = 0, size = 3 * PAGE, file = path, prot = "rw" }
+    t.eq(vm:read(2 * PAGE, 6), "tail\0\0", "what the file lacks is zero")
+    vm:write(0, "private")
+    vm:map { at = "1M", size = PAGE, file = path, offset = PAGE, shared = true }
+    vm:write("1M", "shared!")
+    t.raises(function()
+        vm:map { at = "2M", size = 3 * PAGE, file = path, shared = true }
+    end, "too short")
+    t.raises(function()
+        vm:map { at = "2M", size = PAGE, file = path, offset = 1 << 40 }
+    end, "too short")
+    vm:close()
+    local file = assert(io.open(path, "rb"))
+    local bytes = file:read "a"
+    file:close()
+    os.remove(path)
+    t.eq(bytes:sub(1, 7), "0123456", "a private copy")
+    t.eq(bytes:sub(PAGE + 1, PAGE + 7), "shared!")
+end)
+
+t.test("sizes in words", function()
+    for text, bytes in pairs {
+        ["0"] = 0, ["1"] = 1, ["4K"] = 4096, ["4k"] = 4096, ["2M"] = 2 << 20,
+        ["3G"] = 3 << 30, ["1T"] = 1 << 40, ["0x1000"] = 4096, ["0x10K"] = 16384,
+        ["9223372036854775807"] = math.maxinteger, ["8388607T"] = 8388607 << 40,
+    } do
+        t.eq(hv.size(text), bytes, text)
+    end
+    t.eq(hv.size(4096), 4096)
+    for text, why in pairs {
+        [""] = "write a number", ["K"] = "write a number", ["1Q"] = "unknown unit",
+        ["1KB"] = "unknown unit", ["-1"] = "write a number", ["1.5M"] = "unknown unit",
+        ["0x"] = "write a number", ["8388608T"] = "larger than 2^63",
+        ["99999999999999999999"] = "write a number", [" 1"] = "write a number",
+        ["1\0K"] = "unknown unit",
+    } do
+        t.raises(function() hv.size(text) end, why)
+    end
+    t.raises(function() hv.size(-1) end, "must not be negative")
+    t.raises(function() hv.size(nil) end, "an integer expected, got nothing")
+end)
