@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: MIT
+# hvlua's build. GNU make (3.81 or newer) and pkg-config; `make help` tells the
+# targets. Yours to set, on the command line or in the environment:
+#   CC CFLAGS CPPFLAGS LDFLAGS LDLIBS   as ever
+#   CLANG LLD PKG_CONFIG                the tools of these names
+#   WERROR=1                            warnings are errors
+#   SANITIZE=address,undefined          build ./hvlua-address-undefined
+#   V=1                                 show the commands
+#   DEPS=no                             `make deps` does nothing
+#   ARGS=...                            for tests/run.lua
+#
+# `make deps` may install the compiler, pkg-config and Lua, and other targets
+# may stand beside it on the command line. So nothing of the machine is asked
+# while this file is read, except for its name.
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+UNAME_S := $(shell uname -s)
+
+CFLAGS ?= -O2 -g
+CLANG ?= clang
+LLD ?= ld.lld
+PKG_CONFIG ?= pkg-config
+
+comma := ,
+yes = $(filter-out 0 no,$($1))
+Q := $(if $(call yes,V),,@)
+
+# Each set of sanitizers has its objects and its program.
+VARIANT := $(subst $(comma),-,$(SANITIZE))
+BUILD := build/$(or $(VARIANT),obj)
+PROGRAM := hvlua$(addprefix -,$(VARIANT))
+
+CORE_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard core/*.c))
+BINDINGS_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard bindings/*.c))
+TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/*.c))
+GUESTS := $(patsubst %.S,build/%.elf,$(wildcard guests/arm64/*.S \
+	guests/x86_64/*.S))
+
+# These go before all else that is asked for, also under -j.
+FIRST := $(filter clean distclean deps,$(MAKECMDGOALS))
+
+.PHONY: all deps demo test clean distclean guests ctests help FORCE
+
+all: $(PROGRAM) ## build ./hvlua (the default)
+
+# ---- flags ------------------------------------------------------------
+
+# The output of command $2, for variable $1: run when a recipe first needs it.
+ask = $(eval $1 := $$(shell $2))$($1)
+
+TOOLS = CC='$(CC)' CLANG='$(CLANG)' LLD='$(LLD)' PKG_CONFIG='$(PKG_CONFIG)'
+LUA_CFLAGS = $(call ask,LUA_CFLAGS,$(TOOLS) sh scripts/deps.sh lua --cflags)
+LUA_LIBS = $(call ask,LUA_LIBS,$(TOOLS) sh scripts/deps.sh lua --libs)
+UNICORN_CFLAGS = $(call ask,UNICORN_CFLAGS,\
+	$(TOOLS) sh scripts/deps.sh unicorn --cflags)
+
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+	$(if $(call yes,WERROR),-Werror)
+SANITIZERS := $(if $(SANITIZE),-fsanitize=$(SANITIZE) \
+	-fno-sanitize-recover=all -fno-omit-frame-pointer)
+
+COMPILE = $(CC) -std=c11 -D_GNU_SOURCE -pthread -Icore $(WARNINGS) \
+	$(SANITIZERS) $(CPPFLAGS) $(CFLAGS) -MMD -MP
+LINK = $(CC) -pthread $(SANITIZERS) $(CFLAGS) $(LDFLAGS)
+ASSEMBLE = $(CLANG) $(if $(call yes,WERROR),-Werror) -MMD -MP
+
+# What a link ends with. libunicorn is looked for in folder $1, as seen from the
+# output, where `make deps` puts one, before the system's. (Sanitizers open it
+# for the program, and of the two tags only the older counts then.)
+ifeq ($(UNAME_S),Darwin)
+libs = -framework Hypervisor $(LDLIBS)
+ENTITLEMENTS := entitlements.plist
+SIGN = codesign --sign - --force --entitlements $(ENTITLEMENTS) $@
+else
+libs = '-Wl,-rpath,$$ORIGIN/$1' \
+	-Wl,$(if $(SANITIZE),--disable-new-dtags,--enable-new-dtags) \
+	-ldl -lm $(LDLIBS)
+# Lua's C modules find Lua in the program: where it is a static library, also
+# what hvlua itself does not call.
+EXPORT := -Wl,-E -Wl,--whole-archive
+EXPORTED := -Wl,--no-whole-archive
+endif
+
+# What each flags file holds. All that is built from it is built again when it
+# changes; objects are in it because a link with one less is another link.
+flags.core = $(COMPILE) $(UNICORN_CFLAGS)
+flags.bindings = $(COMPILE) $(if $(LUA_LIBS),$(LUA_CFLAGS),$(error no Lua 5.4))
+flags.program = $(LINK) $(CORE_OBJ) $(BINDINGS_OBJ) \
+	$(EXPORT) $(LUA_LIBS) $(EXPORTED) $(call libs,build/deps/lib)
+flags.tests = $(LINK) $1 $(CORE_OBJ) $(call libs,../../deps/lib)
+flags.guests = $(ASSEMBLE); $(LLD)
+
+FLAGS := $(addprefix $(BUILD)/,core.flags bindings.flags program.flags \
+	tests.flags) build/guests.flags
+
+$(FLAGS): %.flags: FORCE | $(FIRST)
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(subst ','\'',$(flags.$(*F)))' >$@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+# ---- the program and the C tests --------------------------------------
+
+define compile
+@mkdir -p $(@D)
+@echo '  CC      $<'
+$(Q)$(flags.$1) -c -o $@ $<
+endef
+
+define link
+@echo '  LINK    $@'
+$(Q)$1 -o $@
+$(Q)$(SIGN)
+endef
+
+$(CORE_OBJ): $(BUILD)/%.o: %.c $(BUILD)/core.flags
+	$(call compile,core)
+
+$(BINDINGS_OBJ): $(BUILD)/%.o: %.c $(BUILD)/bindings.flags
+	$(call compile,bindings)
+
+$(TESTS:=.o): $(BUILD)/%.o: %.c $(BUILD)/core.flags
+	$(call compile,core)
+
+$(PROGRAM): $(CORE_OBJ) $(BINDINGS_OBJ) $(BUILD)/program.flags $(ENTITLEMENTS)
+	$(call link,$(flags.program))
+
+$(TESTS): %: %.o $(CORE_OBJ) $(BUILD)/tests.flags $(ENTITLEMENTS)
+	$(call link,$(call flags.tests,$<))
+
+ctests: $(TESTS)
+
+-include $(CORE_OBJ:.o=.d) $(BINDINGS_OBJ:.o=.d) $(TESTS:=.d)
+
+# ---- guests -----------------------------------------------------------
+
+# A guest is linked at the address that its "// link at 0x..." line gives.
+TARGET.arm64 := aarch64-linux-gnu
+TARGET.x86_64 := x86_64-linux-gnu
+
+$(GUESTS:.elf=.o): build/%.o: %.S build/guests.flags
+	@mkdir -p $(@D)
+	@echo '  AS      $<'
+	$(Q)$(ASSEMBLE) --target=$(TARGET.$(notdir $(@D))) -c -o $@ $<
+
+$(GUESTS): build/%.elf: build/%.o %.S guests/guest.ld
+	@echo '  LINK    $@'
+	$(Q)at=$$(sed -n 's|^// link at \(0x[0-9a-fA-F]*\)$$|\1|p' $*.S); \
+	test -n "$$at" || { \
+		echo '$*.S: no line "// link at 0x..."' >&2; exit 1; }; \
+	$(LLD) -static -z max-page-size=4096 --fatal-warnings \
+		--defsym=LINK_AT=$$at --script=guests/guest.ld -o $@ $<
+
+guests: $(GUESTS) ## assemble guests/<arch>/*.S to build/guests/<arch>/*.elf
+
+-include $(GUESTS:.elf=.d)
+
+# ---- the rest ---------------------------------------------------------
+
+deps: | $(filter clean distclean,$(FIRST)) ## install what the build needs
+	@$(TOOLS) sh scripts/deps.sh
+
+demo: all guests ## run every demo of scripts/demos
+	@failed=; for demo in scripts/demos/*.lua; do \
+		echo "== $$demo"; \
+		./$(PROGRAM) "$$demo" || failed="$$failed $$demo"; \
+	done; \
+	if test -n "$$failed"; then echo "failed:$$failed" >&2; exit 1; fi
+
+test: all guests ctests ## run the tests; ARGS=... goes to tests/run.lua
+	@HVLUA_BUILD=$(BUILD) ./$(PROGRAM) tests/run.lua $(ARGS)
+
+clean: ## remove what was built; build/deps stays
+	@for made in build/*; do \
+		test "$$made" = build/deps || \
+			rm -rf "$$made" "hvlua-$${made#build/}"; \
+	done; rm -f hvlua
+
+distclean: clean ## remove build/deps too
+	@rm -rf build
+
+help: ## show this
+	@sed -n 's/^\([a-z]*\):.* ## \(.*\)/make \1|\2/p' Makefile | \
+		while IFS='|' read -r name text; do \
+			printf '%-16s %s\n' "$$name" "$$text"; \
+		done
