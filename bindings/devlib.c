@@ -46,28 +46,22 @@ const struct device *dev_find(const struct machine *m,
 
 /* ---- calling ------------------------------------------------------------------- */
 
-static const char *device_name(lua_State *co, const struct device *dev)
-{
-    return lua_rawgeti(co, ARG_DEVICES, dev->name) == LUA_TSTRING
-               ? lua_tostring(co, -1)
-               : "without name";
-}
-
 /* Devices are registers and registers hold integers: anything else is the
  * script's mistake and must not become a silent 0. */
 static void read_answer(lua_State *co, const struct device *dev,
                         struct vmm_exit *exit, uint64_t offset)
 {
+    const char *name = "without name", *got = luaL_typename(co, -1);
     int exact;
 
     exit->value = (uint64_t)lua_tointegerx(co, -1, &exact);
     if (exact && lua_type(co, -1) == LUA_TNUMBER)
         return;
-    luaL_error(co,
-               "device \"%s\": read at offset %I: an integer expected, got "
-               "%s",
-               device_name(co, dev), (LUAI_UACINT)offset,
-               luaL_typename(co, -2));
+    if (lua_rawgeti(co, ARG_DEVICES, dev->name) == LUA_TSTRING)
+        name = lua_tostring(co, -1);
+    luaL_error(co, "device \"%s\": read at offset %I: an integer expected, got "
+                   "%s",
+               name, (LUAI_UACINT)offset, got);
 }
 
 void dev_call(lua_State *co, const struct device *dev, struct vmm_exit *exit)

@@ -8,12 +8,6 @@
  * waits for it. `status` is its exit code, or the negative number of the signal
  * that killed it. nil and a message: it could not be started, or wrote more
  * than 64 MiB. */
-#if defined(__APPLE__)
-#define _DARWIN_C_SOURCE
-#else
-#define _GNU_SOURCE /* pipe2 */
-#endif
-
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

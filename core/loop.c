@@ -378,7 +378,6 @@ static int begin(struct vmm *vm, struct vmm_cpu *cpu, struct loop *l)
     }
     l->locking = vm->ops->threads && l->cpus > 1;
     pthread_mutex_init(&l->lock, NULL);
-    vm->loop = l;
     return 0;
 }
 
@@ -396,7 +395,6 @@ static void finish(struct loop *l)
         cpu->running = false;
     }
     pthread_mutex_destroy(&l->lock);
-    l->vm->loop = NULL;
 }
 
 int vmm_run(struct vmm *vm, struct vmm_cpu *cpu, const struct vmm_run *run,
@@ -407,6 +405,7 @@ int vmm_run(struct vmm *vm, struct vmm_cpu *cpu, const struct vmm_run *run,
 
     if (rc < 0)
         return rc;
+    vm->loop = &l;
     l.result = watchdog_start(&l);
     if (l.result < 0)
         memcpy(l.why, vmm_why(), sizeof l.why);
@@ -418,6 +417,7 @@ int vmm_run(struct vmm *vm, struct vmm_cpu *cpu, const struct vmm_run *run,
         take_turns(&l);
     watchdog_stop(&l);
     finish(&l);
+    vm->loop = NULL;
     *exit = l.exit;
     if (who)
         *who = vm->closing ? NULL : l.who;

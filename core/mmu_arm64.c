@@ -96,15 +96,16 @@ int vmm_arm64_translate(struct vmm_cpu *cpu, uint64_t va, uint64_t *pa)
     struct walk walk;
     int rc;
 
-    if ((rc = sysreg(cpu, VMM_A64_SYSREG(3, 0, 1, 0, 0), &sctlr)) < 0 ||
-        (rc = sysreg(cpu, VMM_A64_SYSREG(3, 0, 2, 0, 2), &tcr)) < 0 ||
-        (rc = sysreg(cpu, VMM_A64_SYSREG(3, 0, 2, 0, 0), &ttbr0)) < 0 ||
-        (rc = sysreg(cpu, VMM_A64_SYSREG(3, 0, 2, 0, 1), &ttbr1)) < 0)
+    if ((rc = sysreg(cpu, VMM_A64_SYSREG(3, 0, 1, 0, 0), &sctlr)) < 0)
         return rc;
     if (!(sctlr & 1)) {
         *pa = va;
         return 1;
     }
+    if ((rc = sysreg(cpu, VMM_A64_SYSREG(3, 0, 2, 0, 2), &tcr)) < 0 ||
+        (rc = sysreg(cpu, VMM_A64_SYSREG(3, 0, 2, 0, 0), &ttbr0)) < 0 ||
+        (rc = sysreg(cpu, VMM_A64_SYSREG(3, 0, 2, 0, 1), &ttbr1)) < 0)
+        return rc;
     return choose(va, tcr, ttbr0, ttbr1, &walk) ? follow(cpu, &walk, va, pa)
                                                 : 0;
 }

@@ -1,0 +1,118 @@
+-- SPDX-License-Identifier: MIT
+-- Every demo runs, and prints what it should.
+local t = ...
+local hv = require "hv"
+
+local function can(arch)
+    local whys = {}
+    for _, b in ipairs(hv.backends()) do
+        if b.arch == arch and b.ok then
+            return true
+        end
+        whys[#whys + 1] = b.why
+    end
+    t.skip(table.concat(whys, "; "))
+end
+
+local function run(name, ...)
+    local argv = { t.hvlua, ... }
+    argv[#argv + 1] = ("%s/scripts/demos/%s.lua"):format(t.folder, name)
+    local status, out, err = t.run(argv)
+    local refused = err:match "unicorn: [^\n]*needs libunicorn 2%.1[^\n]*"
+    if refused then
+        t.skip(refused)
+    end
+    t.eq({ status, err }, { 0, "" })
+    return out
+end
+
+t.test("hello", function()
+    can "arm64"
+    t.eq(run "hello", "Hello from the guest\nstop\t42\n")
+end)
+
+t.test("minimal-arm64", function()
+    can "arm64"
+    t.eq(run "minimal-arm64", [[
+machine: created
+memory: 32768 bytes at 0x0
+exit reason: 1
+  physical_address: 0x0
+  virtual_address: 0x0
+  syndrome: 0x5a000000
+HVC executed in Guest
+X0 from Guest: 0x41
+memory: unmapped
+machine: closed
+]])
+end)
+
+t.test("brk", function()
+    can "arm64"
+    t.eq(run "brk", [[
+kind:            brk
+exception class: 0x3c
+x0:              0x42
+pc:              0x4004, at the breakpoint
+]])
+end)
+
+-- The demos for x86_64 say no backend: they must do the same on each.
+for _, b in ipairs(hv.backends()) do
+    if b.arch == "x86_64" then
+        local backend = "--backend=" .. b.name
+        local function each(name, want)
+            t.test(("%s [%s]"):format(name, b.name), function()
+                if not b.ok then
+                    t.skip(b.why)
+                end
+                t.eq(run(name, backend), want)
+            end)
+        end
+        each("minimal-kvm", "exit: halt\nrip:  4097, behind the hlt\n")
+        each("serial", [[
+Starting VM...
+Hello from VM!
+unhandled write to port 0x80: 0x0
+ended by stop, code 7
+Final RIP: 0x22
+Starting the original bytes...
+unhandled write to port 0xf8: 0x6f
+ounhandled write to port 0xf8: 0x6f
+ounhandled write to port 0xf8: 0x6f
+ounhandled write to port 0xf8: 0x6f
+ounhandled write to port 0xf8: 0x6f
+ounhandled write to port 0xf8: 0x6f
+o
+ended by budget
+Final RIP: 0xE
+]])
+    end
+end
+
+-- The two machines' lines mix as they come: each one's own must be in order.
+t.test("tinyvmm", function()
+    can "arm64"
+    local out = run "tinyvmm"
+    for id = 1, 2 do
+        local at = 1
+        for _, line in ipairs {
+            ("[VM %d] Creating virtual machine...\n"):format(id),
+            ("[VM %d] Mapped guest memory: GPA 0x0 - 0x100000\n"):format(id),
+            ("[VM %d] vCPU initialized: PC=0x10000, SP=0xff000\n"):format(id),
+            ("[VM %d] Loaded 109 bytes of guest code at GPA 0x10000\n"):format(id),
+            ("[VM %d] --- Guest Output ---\n"):format(id),
+            ("Hello from VM %d!\n"):format(id),
+            ("VM %d: 0 1 2 3 4 \n"):format(id),
+            ("[VM %d] --- End Guest Output ---\n"):format(id),
+            ("[VM %d] Guest ended by stop\n"):format(id),
+            ("[Parent] VM %d completed successfully\n"):format(id),
+        } do
+            local found = out:find(line, at, true)
+            t.ok(found, ("missing or out of order: %s in\n%s"):format(line, out))
+            at = found + #line
+        end
+    end
+    t.ok(out:find "^%[Parent%] Started VM 1 %(PID %d+%) and VM 2 %(PID %d+%)\n", out)
+    t.ok(out:find "%[Parent%] All VMs completed successfully!\n$", out)
+end)
