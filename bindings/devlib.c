@@ -59,8 +59,9 @@ static void read_answer(lua_State *co, const struct device *dev,
         return;
     if (lua_rawgeti(co, ARG_DEVICES, dev->name) == LUA_TSTRING)
         name = lua_tostring(co, -1);
-    luaL_error(co, "device \"%s\": read at offset %I: an integer expected, got "
-                   "%s",
+    luaL_error(co,
+               "device \"%s\": read at offset %I: an integer expected, got "
+               "%s",
                name, (LUAI_UACINT)offset, got);
 }
 

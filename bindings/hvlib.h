@@ -9,6 +9,7 @@
 
 #include <lauxlib.h>
 #include <lua.h>
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "../core/vmm.h"
@@ -125,10 +126,6 @@ extern const luaL_Reg mem_methods[]; /* of the machine */
 void vcpu_open(lua_State *L);
 int vm_vcpu(lua_State *L);
 struct vcpu *vcpu_self(lua_State *L); /* argument 1, its machine open */
-/* Push the value of a register; set it from the value at `idx`. */
-void vcpu_push(lua_State *L, struct vmm_cpu *cpu, const struct vmm_reg_name *r);
-void vcpu_set(lua_State *L, struct vmm_cpu *cpu, const struct vmm_reg_name *r,
-              int idx);
 
 int vm_attach(lua_State *L);
 /* The device behind an mmio or io exit, or NULL. */
@@ -138,14 +135,35 @@ const struct device *dev_find(const struct machine *m,
  * read's answer goes to exit->value. */
 void dev_call(lua_State *co, const struct device *dev, struct vmm_exit *exit);
 
+/* ---- reglib.c ------------------------------------------------------------ */
+
+/* Push the value of a register; set it from the value at `idx`. */
+void reg_push(lua_State *L, struct vmm_cpu *cpu, const struct vmm_reg_name *r);
+void reg_set(lua_State *L, struct vmm_cpu *cpu, const struct vmm_reg_name *r,
+             int idx);
+/* Raise unless the value at `idx` could be set; it is set into *value, which has
+ * what the register holds now where only part of it changes. */
+void reg_read(lua_State *L, int idx, const struct vmm_reg_name *r,
+              union vmm_value *value);
+
 /* ---- exitlib.c ----------------------------------------------------------- */
 
 /* Push the exit as a plain table; the object of its vCPU is at `cpu`, or 0. */
 void exit_push(lua_State *L, const struct vmm_exit *exit, int cpu);
 
-/* ---- runlib.c ------------------------------------------------------------ */
+/* ---- interruptlib.c ------------------------------------------------------ */
 
-/* The runs under way in this Lua universe, innermost first. */
+/* One run of one machine, on the C stack of run(). */
+struct run {
+    struct run *outer; /* a handler may run another machine */
+    struct machine *m;
+    _Atomic bool timed_out;
+    _Atomic bool handling; /* a handler is running, on this thread: */
+    pthread_t thread;
+    struct vcpu *failed; /* its coroutine holds an error; or NULL */
+};
+
+/* The runs under way in this Lua universe, and its main thread. */
 struct runs *runs_open(lua_State *L);
 
 /* Interrupt from any thread (not from a signal handler): kick every running vCPU
@@ -158,6 +176,21 @@ void runs_main(struct runs *runs, lua_State *L);
 void runs_forked(struct runs *runs, lua_State *L);
 /* Which copy this process is: machines know in which they were made. */
 unsigned runs_generation(const struct runs *runs);
+
+/* The run begins (raises when runs are nested too deep) and has ended. */
+void run_enter(lua_State *L, struct run *run);
+void run_leave(struct run *run);
+
+/* Around a call of Lua code on `co`: begin gives what end wants back, end tells
+ * whether the code was interrupted. */
+lua_State *interrupt_begin(struct run *run, lua_State *co);
+bool interrupt_end(struct run *run, lua_State *co, lua_State *before);
+
+/* Install the signal; core's callback when a run's time is up. */
+void interrupt_catch(void);
+void interrupt_timeout(void *run);
+
+/* ---- runlib.c ------------------------------------------------------------ */
 
 /* Give a new vCPU, on top of L's stack, its coroutine, with the handlers' tables
  * of its machine (at index `machine`) at the bottom. */

@@ -4,165 +4,12 @@
  *
  * A handler runs on its vCPU's own coroutine, by lua_pcall: no Lua error, not
  * even "not enough memory", ever unwinds core or a backend. An error waits on the
- * coroutine's stack until vmm_run() has returned, and is raised again then.
- *
- * Interrupting: time limits and Ctrl-C arrive on other threads. They kick the
- * vCPUs, and send the thread that runs Lua a signal, whose handler arms a debug
- * hook: the one thing that may be done to a Lua state at any moment. */
+ * coroutine's stack until vmm_run() has returned, and is raised again then. */
 #include <math.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "hvlib.h"
-
-struct run {
-    struct run *outer; /* a handler may run another machine */
-    struct machine *m;
-    _Atomic bool timed_out;
-    _Atomic bool handling; /* a handler is running, on this thread: */
-    pthread_t thread;
-    struct vcpu *failed; /* its coroutine holds an error; or NULL */
-};
-
-struct runs { /* one for each Lua universe, in its registry */
-    pthread_mutex_t lock;
-    struct run *innermost;
-    unsigned generation;
-    bool has_main;
-    pthread_t main;
-};
-
-enum { DEEPEST = 50 }; /* runs inside handlers of runs: a C stack each */
-
-/* ---- interrupting ------------------------------------------------------------- */
-
-/* Which Lua thread this thread runs, for the signal's handler; and how often it
- * was interrupted. */
-static _Thread_local lua_State *volatile handled;
-static _Thread_local volatile sig_atomic_t interrupted;
-
-enum { STUBBORN = 3 }; /* a handler that catches more of them gets no rest */
-
-static void interrupt_hook(lua_State *L, lua_Debug *ar)
-{
-    (void)ar;
-    if (interrupted++ < STUBBORN)
-        lua_sethook(L, NULL, 0, 0);
-    luaL_error(L, "interrupted!");
-}
-
-static void on_signal(int signal)
-{
-    (void)signal;
-    if (handled)
-        lua_sethook(handled, interrupt_hook,
-                    LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT,
-                    1);
-}
-
-/* SIGURG: ignored by default, so a stray one is harmless, and hardly ever used.
- * Without SA_RESTART a blocking read in a handler ends as well. */
-static void catch_signal(void)
-{
-    struct sigaction old, action = {.sa_handler = on_signal};
-
-    if (sigaction(SIGURG, NULL, &old) == 0 && old.sa_handler != on_signal) {
-        sigemptyset(&action.sa_mask);
-        sigaction(SIGURG, &action, NULL);
-    }
-}
-
-static void kick(const struct machine *m)
-{
-    for (size_t i = 0; i < sizeof m->cpu / sizeof m->cpu[0]; i++)
-        if (m->cpu[i] && m->cpu[i]->cpu)
-            vmm_kick(m->cpu[i]->cpu);
-}
-
-/* Core's watchdog: the run's time is up, core has seen to its vCPUs; what is
- * left are runs inside its handlers, and the handlers themselves. */
-static void on_timeout(void *ctx)
-{
-    struct run *run = ctx;
-    struct runs *runs = run->m->runs;
-
-    run->timed_out = true;
-    pthread_mutex_lock(&runs->lock);
-    for (struct run *r = runs->innermost; r; r = r->outer) {
-        if (r->handling)
-            pthread_kill(r->thread, SIGURG);
-        if (r == run)
-            break;
-        kick(r->m);
-    }
-    pthread_mutex_unlock(&runs->lock);
-}
-
-void runs_interrupt(struct runs *runs)
-{
-    pthread_mutex_lock(&runs->lock);
-    for (struct run *r = runs->innermost; r; r = r->outer) {
-        kick(r->m);
-        if (r->handling)
-            pthread_kill(r->thread, SIGURG);
-    }
-    if (runs->has_main)
-        pthread_kill(runs->main, SIGURG);
-    pthread_mutex_unlock(&runs->lock);
-}
-
-void runs_main(struct runs *runs, lua_State *L)
-{
-    catch_signal();
-    handled = L;
-    runs->main = pthread_self();
-    runs->has_main = true;
-}
-
-void runs_forked(struct runs *runs, lua_State *L)
-{
-    pthread_mutex_init(&runs->lock, NULL); /* a lost thread may have held it */
-    runs->innermost = NULL;
-    runs->generation++;
-    runs_main(runs, L);
-}
-
-unsigned runs_generation(const struct runs *runs)
-{
-    return runs->generation;
-}
-
-static int runs_close(lua_State *L)
-{
-    struct runs *runs = lua_touserdata(L, 1);
-
-    pthread_mutex_destroy(&runs->lock);
-    return 0;
-}
-
-struct runs *runs_open(lua_State *L)
-{
-    static const char key[] = "hv.runs";
-    struct runs *runs;
-
-    if (lua_getfield(L, LUA_REGISTRYINDEX, key) == LUA_TNIL) {
-        lua_pop(L, 1);
-        runs = lua_newuserdatauv(L, sizeof *runs, 0);
-        memset(runs, 0, sizeof *runs);
-        pthread_mutex_init(&runs->lock, NULL);
-        lua_createtable(L, 0, 1);
-        lua_pushcfunction(L, runs_close);
-        lua_setfield(L, -2, "__gc");
-        lua_setmetatable(L, -2);
-        lua_pushvalue(L, -1);
-        lua_setfield(L, LUA_REGISTRYINDEX, key);
-    }
-    runs = lua_touserdata(L, -1);
-    lua_pop(L, 1);
-    return runs;
-}
 
 /* ---- calling handlers ------------------------------------------------------------ */
 
@@ -212,18 +59,10 @@ void run_prepare(lua_State *L, struct vcpu *v, int machine)
  * results are above CO_BASE. A verdict for core: VMM_RESUME to look at them. */
 static int call(struct run *run, struct vcpu *v, int nargs)
 {
-    lua_State *co = v->co, *before = handled;
-    int status;
+    lua_State *co = v->co, *before = interrupt_begin(run, co);
+    int status = lua_pcall(co, nargs, LUA_MULTRET, CO_MESSAGE);
+    bool interrupted = interrupt_end(run, co, before);
 
-    interrupted = 0;
-    run->thread = pthread_self();
-    handled = co;
-    run->handling = true;
-    status = lua_pcall(co, nargs, LUA_MULTRET, CO_MESSAGE);
-    run->handling = false;
-    handled = before;
-    if (lua_gethook(co) == interrupt_hook)
-        lua_sethook(co, NULL, 0, 0);
     if (status == LUA_OK && v->cpu)
         return VMM_RESUME;
     if (status == LUA_OK) { /* and it has closed the machine */
@@ -512,32 +351,6 @@ static void read_options(lua_State *L, int idx, struct vmm_run *config)
     lua_pop(L, 2);
 }
 
-static void enter_run(lua_State *L, struct runs *runs, struct run *run)
-{
-    int depth = 0;
-
-    for (struct run *r = runs->innermost; r; r = r->outer)
-        depth++;
-    if (depth >= DEEPEST)
-        luaL_error(L,
-                   "run: %d machines run in each other's handlers: too "
-                   "deep",
-                   depth);
-    pthread_mutex_lock(&runs->lock);
-    run->outer = runs->innermost;
-    runs->innermost = run;
-    pthread_mutex_unlock(&runs->lock);
-    run->m->run = run;
-}
-
-static void leave_run(struct runs *runs, struct run *run)
-{
-    pthread_mutex_lock(&runs->lock);
-    runs->innermost = run->outer;
-    pthread_mutex_unlock(&runs->lock);
-    run->m->run = NULL;
-}
-
 /* Raise what a handler raised, or what core has to say. */
 static int failure(lua_State *L, struct run *run)
 {
@@ -565,13 +378,13 @@ static int run_machine(lua_State *L, struct machine *m, int machine,
         return luaL_error(L, "run: the machine is running already: a handler "
                              "cannot run its own machine");
     if (config.timeout) {
-        config.on_timeout = on_timeout;
-        catch_signal();
+        config.on_timeout = interrupt_timeout;
+        interrupt_catch();
     }
     luaL_checkstack(L, 8, NULL);
-    enter_run(L, m->runs, &run);
+    run_enter(L, &run);
     rc = vmm_run(m->vm, only, &config, &exit, &who);
-    leave_run(m->runs, &run);
+    run_leave(&run);
     if (rc < 0)
         return failure(L, &run);
     lua_getiuservalue(L, machine, UV_CPUS);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* vcpulib.c - vCPUs as Lua objects: registers as properties, and the methods
- * that are not about running (runlib.c has those). */
+/* vcpulib.c - vCPUs as Lua objects: registers as properties (reglib.c has their
+ * values), and the methods that are not about running (runlib.c has those). */
 #include <string.h>
 
 #include "hvlib.h"
@@ -16,189 +16,6 @@ struct vcpu *vcpu_self(lua_State *L)
 
     vm_usable(L, v->machine);
     return v;
-}
-
-/* ---- one register ------------------------------------------------------------ */
-
-/* Struct registers are tables with these fields. */
-static const struct {
-    const char *name;
-    size_t offset, size;
-} segment_fields[] = {
-#define F(name, member)                                                        \
-    {                                                                          \
-        name, offsetof(struct vmm_segment, member),                            \
-            sizeof(((struct vmm_segment *)0)->member)                          \
-    }
-    F("base", base),       F("limit", limit), F("selector", selector),
-    F("type", type),       F("s", s),         F("dpl", dpl),
-    F("present", present), F("avl", avl),     F("l", l),
-    F("db", db),           F("g", g),
-#undef F
-};
-
-enum { FIELDS = sizeof segment_fields / sizeof segment_fields[0] };
-
-static uint64_t field_get(const struct vmm_segment *s, int i)
-{
-    const uint8_t *at = (const uint8_t *)s + segment_fields[i].offset;
-    uint64_t value = 0;
-
-    switch (segment_fields[i].size) {
-    case 1:
-        return *at;
-    case 2:
-        return *(const uint16_t *)(const void *)at;
-    case 4:
-        return *(const uint32_t *)(const void *)at;
-    default:
-        memcpy(&value, at, sizeof value);
-        return value;
-    }
-}
-
-static void field_set(struct vmm_segment *s, int i, uint64_t value)
-{
-    uint8_t *at = (uint8_t *)s + segment_fields[i].offset;
-
-    switch (segment_fields[i].size) {
-    case 1:
-        *at = (uint8_t)value;
-        break;
-    case 2:
-        *(uint16_t *)(void *)at = (uint16_t)value;
-        break;
-    case 4:
-        *(uint32_t *)(void *)at = (uint32_t)value;
-        break;
-    default:
-        memcpy(at, &value, sizeof value);
-        break;
-    }
-}
-
-static void push_struct(lua_State *L, const struct vmm_reg_name *r,
-                        const union vmm_value *value)
-{
-    if (VMM_REG_CLASS(r->reg) == VMM_TABLE) {
-        lua_createtable(L, 0, 2);
-        lua_pushinteger(L, (lua_Integer)value->table.base);
-        lua_setfield(L, -2, "base");
-        lua_pushinteger(L, value->table.limit);
-        lua_setfield(L, -2, "limit");
-        return;
-    }
-    lua_createtable(L, 0, FIELDS);
-    for (int i = 0; i < FIELDS; i++) {
-        lua_pushinteger(L, (lua_Integer)field_get(&value->segment, i));
-        lua_setfield(L, -2, segment_fields[i].name);
-    }
-}
-
-static uint64_t cut(uint64_t value, const struct vmm_reg_name *r)
-{
-    if (r->bits == 64)
-        return value;
-    return value >> r->shift & ((UINT64_C(1) << r->bits) - 1);
-}
-
-void vcpu_push(lua_State *L, struct vmm_cpu *cpu, const struct vmm_reg_name *r)
-{
-    union vmm_value value;
-
-    if (vmm_get(cpu, r->reg, &value) < 0)
-        obj_fail(L);
-    if (VMM_REG_CLASS(r->reg) == VMM_TRAP)
-        lua_pushboolean(L, value.u64 != 0);
-    else if (r->bits == 128)
-        lua_pushlstring(L, (const char *)value.bytes, sizeof value.bytes);
-    else if (r->bits == 0)
-        push_struct(L, r, &value);
-    else
-        lua_pushinteger(L, (lua_Integer)cut(value.u64, r));
-}
-
-/* Fields that the table at idx does not have stay as they are. */
-static void read_struct(lua_State *L, int idx, const struct vmm_reg_name *r,
-                        union vmm_value *value)
-{
-    bool table = VMM_REG_CLASS(r->reg) == VMM_TABLE;
-    const char *names[FIELDS + 1] = {NULL};
-    int n = table ? 2 : FIELDS; /* a table has base and limit only */
-
-    for (int i = 0; i < n; i++)
-        names[i] = segment_fields[i].name;
-    obj_fields(L, idx, r->name, names);
-    for (int i = 0; i < n; i++) {
-        size_t size = table && i == 1 ? 2 : segment_fields[i].size;
-        uint64_t field;
-
-        if (lua_getfield(L, idx, names[i]) != LUA_TNIL) {
-            field = obj_integer(L, -1, r->name);
-            if (size < 8 && field >> 8 * size)
-                luaL_error(L, "%s: %s: %I does not fit %d bits", r->name,
-                           names[i], (LUAI_UACINT)field, (int)(8 * size));
-            if (!table)
-                field_set(&value->segment, i, field);
-            else if (i == 0)
-                value->table.base = field;
-            else
-                value->table.limit = (uint16_t)field;
-        }
-        lua_pop(L, 1);
-    }
-}
-
-/* What the Lua value at idx means for register `r`; `value` has what it is now,
- * where only part of it changes. */
-static void read_value(lua_State *L, int idx, const struct vmm_reg_name *r,
-                       union vmm_value *value)
-{
-    uint64_t given, mask;
-
-    if (VMM_REG_CLASS(r->reg) == VMM_TRAP) {
-        if (!lua_isboolean(L, idx))
-            luaL_error(L, "%s: a boolean expected, got %s", r->name,
-                       luaL_typename(L, idx));
-        value->u64 = (uint64_t)lua_toboolean(L, idx);
-        return;
-    }
-    if (r->bits == 0) {
-        read_struct(L, idx, r, value);
-        return;
-    }
-    if (r->bits == 128) {
-        if (lua_type(L, idx) != LUA_TSTRING || lua_rawlen(L, idx) != 16)
-            luaL_error(L, "%s: a string of 16 bytes expected", r->name);
-        memcpy(value->bytes, lua_tostring(L, idx), sizeof value->bytes);
-        return;
-    }
-    given = obj_integer(L, idx, r->name);
-    if (r->bits == 64) {
-        value->u64 = given;
-        return;
-    }
-    mask = (UINT64_C(1) << r->bits) - 1;
-    if (given > mask && -given > (mask >> 1) + 1)
-        luaL_error(L, "%s: %I does not fit %d bits", r->name,
-                   (LUAI_UACINT)given, (int)r->bits);
-    given &= mask;
-    value->u64 = r->bits == 32
-                     ? given
-                     : (value->u64 & ~(mask << r->shift)) | given << r->shift;
-}
-
-void vcpu_set(lua_State *L, struct vmm_cpu *cpu, const struct vmm_reg_name *r,
-              int idx)
-{
-    union vmm_value value = {0};
-    bool part = r->bits == 0 || r->bits == 8 || r->bits == 16;
-
-    if (part && vmm_get(cpu, r->reg, &value) < 0)
-        obj_fail(L);
-    read_value(L, idx, r, &value);
-    if (vmm_set(cpu, r->reg, &value) < 0)
-        obj_fail(L);
 }
 
 /* ---- properties ---------------------------------------------------------------- */
@@ -226,7 +43,7 @@ static int vcpu_index(lua_State *L)
     lua_pushvalue(L, 2);
     switch (lua_rawget(L, lua_upvalueindex(UP_NAMES + (int)arch))) {
     case LUA_TLIGHTUSERDATA:
-        vcpu_push(L, v->cpu, lua_touserdata(L, -1));
+        reg_push(L, v->cpu, lua_touserdata(L, -1));
         return 1;
     case LUA_TFUNCTION:
         return 1;
@@ -252,7 +69,7 @@ static int vcpu_newindex(lua_State *L)
     if (lua_rawget(L, lua_upvalueindex(UP_NAMES + (int)arch)) !=
         LUA_TLIGHTUSERDATA)
         return unknown(L, "vcpu", arch, 2);
-    vcpu_set(L, v->cpu, lua_touserdata(L, -1), 3);
+    reg_set(L, v->cpu, lua_touserdata(L, -1), 3);
     return 0;
 }
 
@@ -293,7 +110,7 @@ static int vcpu_next(lua_State *L)
         if (vmm_get(v->cpu, r->reg, &value) < 0)
             continue;
         lua_pushstring(L, r->name);
-        vcpu_push(L, v->cpu, r);
+        reg_push(L, v->cpu, r);
         return 2;
     }
     lua_pushnil(L);
@@ -326,10 +143,10 @@ static int numbered(lua_State *L, struct vcpu *v, vmm_reg reg, int idx)
     struct vmm_reg_name r = {"value", reg, 0, 64};
 
     if (lua_isnoneornil(L, idx)) {
-        vcpu_push(L, v->cpu, &r);
+        reg_push(L, v->cpu, &r);
         return 1;
     }
-    vcpu_set(L, v->cpu, &r, idx);
+    reg_set(L, v->cpu, &r, idx);
     return 0;
 }
 
@@ -501,7 +318,7 @@ static void check_registers(lua_State *L, int idx, enum vmm_arch arch)
             r = vmm_reg_find(arch, lua_tostring(L, -2));
         if (!r)
             unknown(L, "vcpu", arch, lua_absindex(L, -2));
-        read_value(L, lua_gettop(L), r, &scratch);
+        reg_read(L, lua_gettop(L), r, &scratch);
         lua_pop(L, 1);
     }
 }
@@ -518,7 +335,7 @@ static void set_registers(lua_State *L, int idx, struct vcpu *v,
             if ((strcmp(r->name, "cpsr") == 0) == (pass == 1))
                 continue;
             if (lua_getfield(L, idx, r->name) != LUA_TNIL)
-                vcpu_set(L, v->cpu, r, lua_gettop(L));
+                reg_set(L, v->cpu, r, lua_gettop(L));
             lua_pop(L, 1);
         }
 }

@@ -64,13 +64,11 @@ end
 local function live(channel, body, ...)
     local child = setmetatable({ channel = channel }, Child)
     local done = table.pack(xpcall(body, traceback, child, ...))
-    local ok, why = true, nil
-    if done[1] then
-        ok, why = pcall(post, channel, "returned",
-                        table.unpack(done, 2, done.n))
-        why = not ok and "worker: " .. tostring(why) or nil
-    else
-        why = done[2]
+    local why = not done[1] and done[2]
+    if not why then
+        local sent, what = pcall(post, channel, "returned",
+                                 table.unpack(done, 2, done.n))
+        why = not sent and "worker: " .. tostring(what)
     end
     if why then
         post(channel, "raised", why)
