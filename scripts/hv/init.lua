@@ -7,6 +7,7 @@
 -- hv.image(path [, opts])  ELF or raw file --> image        (image.lua)
 -- hv.spawn(fn, ...)        a worker process                 (spawn.lua)
 -- hv.device                uart16550, pl011, exit           (device/)
+-- hv.x86                   registers for protected and long mode (x86.lua)
 -- hv.size(text)            "64K", "1M", 4096 --> bytes
 -- hv.version
 --
@@ -39,6 +40,7 @@ local lazy = {
     end,
     image = function() return require "hv.image" end,
     spawn = function() return require "hv.spawn" end,
+    x86 = function() return require "hv.x86" end,
     device = function()
         return {
             uart16550 = later "hv.device.uart16550",
