@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/* kvm.h - what kvm_x86*.c share with each other architecture's KVM: /dev/kvm,
+ * the VM, memory slots, and a vCPU's way into the guest and out of it. Only
+ * kvm*.c include this, or the kernel's header. */
+#ifndef VMM_KVM_H
+#define VMM_KVM_H
+
+#include <linux/kvm.h>
+#include <pthread.h>
+
+#include "backend.h"
+
+enum { KVM_MAX_SLOTS = 32768 };
+
+/* Begins what vmm.host points at. */
+struct kvm_machine {
+    int dev, vm;     /* /dev/kvm and the VM; -1: not open */
+    size_t run_size; /* of struct kvm_run and the pages behind it */
+    int signal;      /* what gets a vCPU out of the guest */
+    bool readonly;   /* KVM_CAP_READONLY_MEM */
+    uint32_t slots;  /* memory slots that the kernel offers */
+    uint64_t used[KVM_MAX_SLOTS / 64];
+    const char *mine;     /* points at 1; in a forked child, at 0 */
+    _Atomic bool shut;    /* no vCPU may enter the guest */
+    pthread_mutex_t gate; /* held while it is shut, so that one can wait */
+};
+
+/* Begins what vmm_cpu.host points at. */
+struct kvm_vcpu {
+    struct kvm_machine *machine;
+    int fd; /* -1: not open */
+    struct kvm_run *run;
+    pthread_t thread;       /* of whoever is inside */
+    _Atomic bool signalled; /* the signal is on its way for this entry */
+    _Atomic bool inside;    /* KVM_RUN is under way, or about to be */
+    _Atomic unsigned kicks; /* how many threads are at kicking it */
+};
+
+/* struct vmm_ops's probe. */
+const char *kvm_probe(char *buffer, size_t size);
+
+/* Open /dev/kvm and make a VM. kvm_close copes with half-open. */
+int kvm_open(struct kvm_machine *m);
+void kvm_close(struct kvm_machine *m);
+
+/* The value of a KVM_CAP_*; 0: the kernel does not have it. */
+int kvm_cap(const struct kvm_machine *m, long cap);
+
+/* vmm_fail() with "kvm: what: <errno in words>", and what to do where known. */
+int kvm_fail(const struct kvm_machine *m, const char *what, int error);
+/* VMM_ESTATE in a forked child, to which none of this belongs; else 0. Ask
+ * before touching struct kvm_run: the child shares that with its parent. */
+int kvm_owned(const struct kvm_machine *m, const char *what);
+
+/* struct vmm_ops's members, for every architecture. Without VMM_W a range is
+ * KVM_MEM_READONLY; X cannot be withheld, and R not either. */
+int kvm_map(struct vmm *vm, struct vmm_mem *mem);
+int kvm_unmap(struct vmm *vm, struct vmm_mem *mem);
+int kvm_protect(struct vmm *vm, struct vmm_mem *mem, unsigned prot);
+void kvm_kick(struct vmm_cpu *cpu);
+
+/* Make vCPU number `index`. kvm_vcpu_close copes with half-open. */
+int kvm_vcpu_open(struct kvm_machine *m, struct kvm_vcpu *v, unsigned index);
+void kvm_vcpu_close(struct kvm_vcpu *v);
+
+/* How an entry ended; else a negative errno. */
+enum kvm_entered {
+    KVM_LEFT,        /* with an exit, in struct kvm_run */
+    KVM_INTERRUPTED, /* without one; accesses that were pending are complete */
+    KVM_OUTSIDE      /* it never came in: somebody had poked the vCPU */
+};
+
+/* Enter the guest until it leaves or the vCPU is poked. A signal that is not
+ * ours does not end it. */
+int kvm_enter(struct vmm_cpu *cpu);
+/* Enter once, without heed to pokes. `complete`: only finish the access that
+ * is pending: KVM_INTERRUPTED, or KVM_LEFT where that has led to a further
+ * exit. */
+int kvm_enter_once(struct kvm_vcpu *v, bool complete);
+/* A run has ended: before the next one this thread may block other signals. */
+void kvm_settled(void);
+
+#endif
