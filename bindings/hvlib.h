@@ -109,7 +109,7 @@ const char *obj_nearest(const char *name, const char *const *names);
 /* Raise unless argument `last` is the last one. */
 void obj_arguments(lua_State *L, int last, const char *what);
 
-int hv_size(lua_State *L); /* hv.size(text) --> bytes */
+int hv_size(lua_State *L); /* core.size(value [, what]) --> bytes */
 
 /* ---- vmlib.c, memlib.c, vcpulib.c, devlib.c ----------------------------- */
 

@@ -55,47 +55,53 @@ int obj_fail(lua_State *L)
 
 /* ---- numbers ------------------------------------------------------------- */
 
-/* The number before a unit: decimal or 0x, without overflow. */
-static bool digits(const char **s, uint64_t *value)
+/* Digits of `base` up to another character. False: more than 2^63-1. */
+static bool digits(const char **s, unsigned base, uint64_t *value)
 {
-    unsigned base = 10, d;
-    const char *start;
-
-    if ((*s)[0] == '0' && ((*s)[1] == 'x' || (*s)[1] == 'X')) {
-        base = 16;
-        *s += 2;
-    }
-    start = *s;
     for (*value = 0;; (*s)++) {
-        char c = **s;
+        unsigned d = (unsigned char)**s;
 
-        if (c >= '0' && c <= '9')
-            d = (unsigned)(c - '0');
-        else if (base == 16 && ((c | 32) >= 'a' && (c | 32) <= 'f'))
-            d = (unsigned)((c | 32) - 'a' + 10);
+        if (d >= '0' && d <= '9')
+            d -= '0';
+        else if (base == 16 && ((d | 32) >= 'a' && (d | 32) <= 'f'))
+            d = (d | 32) - 'a' + 10;
         else
-            return *s > start;
-        if (*value > (UINT64_MAX - d) / base)
+            return true;
+        if (*value > ((uint64_t)INT64_MAX - d) / base)
             return false;
         *value = *value * base + d;
     }
 }
 
+static const char too_large[] = "does not fit in 63 bits";
+
+/* "64K" in bytes. NULL, or why it is none. */
 static const char *parse(const char *s, size_t len, uint64_t *value)
 {
     static const char units[] = "KMGT";
-    const char *end = s + len, *unit;
+    const char *end = s + len, *start;
+    bool hex = s[0] == '0' && (s[1] | 32) == 'x';
+    const char *unit;
+    unsigned shift;
 
-    if (!digits(&s, value))
-        return "write a number, then K, M, G or T";
+    s += hex ? 2 : 0;
+    start = s;
+    if (*s == '-')
+        return "must not be negative";
+    if (!digits(&s, hex ? 16 : 10, value))
+        return too_large;
+    if (s == start)
+        return "not a size: write 4096, 0x1000, \"64K\" or \"1M\"";
     if (s == end)
         return NULL;
+    if (*s == '.')
+        return "must be a whole number: use a smaller unit";
     unit = *s ? strchr(units, *s & ~32) : NULL;
     if (!unit || s + 1 != end)
         return "unknown unit: use K, M, G or T";
-    unsigned shift = 10 * (unsigned)(unit - units + 1);
+    shift = 10 * (unsigned)(unit - units + 1);
     if (*value > (uint64_t)INT64_MAX >> shift)
-        return "larger than 2^63";
+        return too_large;
     *value <<= shift;
     return NULL;
 }
@@ -116,7 +122,7 @@ uint64_t obj_integer(lua_State *L, int idx, const char *what)
 
 uint64_t obj_address(lua_State *L, int idx, const char *what)
 {
-    uint64_t value;
+    uint64_t value = 0;
     const char *why;
 
     if (lua_type(L, idx) != LUA_TSTRING)
@@ -136,9 +142,12 @@ uint64_t obj_size(lua_State *L, int idx, const char *what)
     return value;
 }
 
+/* size(value [, what]) --> bytes */
 int hv_size(lua_State *L)
 {
-    lua_pushinteger(L, (lua_Integer)obj_size(L, 1, "size"));
+    const char *what = luaL_optstring(L, 2, "size");
+
+    lua_pushinteger(L, (lua_Integer)obj_size(L, 1, what));
     return 1;
 }
 

@@ -234,7 +234,8 @@ static void *alone(void *arg)
 }
 
 /* A thread of ours must not catch the program's signals: SIGINT interrupts what
- * the main thread does. Real-time signals stay open, for ops->kick. */
+ * the main thread does. Those that are sent to a thread stay open: real-time ones,
+ * for ops->kick, and SIGURG, for who wants to interrupt a callback. */
 static int start(pthread_t *thread, void *(*body)(void *), void *arg)
 {
     sigset_t most, old;
@@ -242,7 +243,8 @@ static int start(pthread_t *thread, void *(*body)(void *), void *arg)
 
     sigemptyset(&most);
     for (int i = 1; i < 32; i++)
-        if (i != SIGSEGV && i != SIGBUS && i != SIGILL && i != SIGFPE)
+        if (i != SIGSEGV && i != SIGBUS && i != SIGILL && i != SIGFPE &&
+            i != SIGURG)
             sigaddset(&most, i);
     pthread_sigmask(SIG_BLOCK, &most, &old);
     rc = pthread_create(thread, NULL, body, arg);

@@ -282,7 +282,7 @@ t.test("mistakes raise at the caller's line", function()
     bad("image: at: %-1: must not be negative", image.from, "x", { at = -1 })
     bad("image: kernel: empty", image.from, "", { name = "kernel" })
     local img = image.from "x"
-    bad("image: at: missing", img.at, img)
+    bad("image: at: an integer expected, got nothing", img.at, img)
 end)
 
 -- ---- bad files ---------------------------------------------------------

@@ -18,7 +18,6 @@ local core = require "hv.core"
 local hv = {
     vm = core.vm,
     backends = core.backends,
-    size = core.size,
     version = core.version,
 }
 
@@ -35,9 +34,10 @@ local lazy = {
             if opts == nil and core.defaults.arch then
                 opts = { arch = core.defaults.arch }
             end
-            return asm(text, opts, (level or 1) + 1)
+            return asm(text, opts, level or 1) -- a tail call: no level of its own
         end
     end,
+    size = function() return require "hv.size" end,
     image = function() return require "hv.image" end,
     spawn = function() return require "hv.spawn" end,
     x86 = function() return require "hv.x86" end,
@@ -97,7 +97,7 @@ function core.machine.load(vm, at, what)
         at = type(at) == "string" and hv.size(at) or at
         blame(vm.write, vm, at, what)
         return at
-    elseif type(what) ~= "table" or not what.segments then
+    elseif type(what) ~= "table" or not hv.image.is(what) then
         error("load: bytes or an image expected, got " .. type(what), 2)
     elseif what.arch and what.arch ~= vm.arch then
         error(("load: the image is for %s, the machine is %s")
