@@ -1,0 +1,491 @@
+/* SPDX-License-Identifier: MIT */
+/* unicorn_arm64.c - arm64 guests on Unicorn: machines, vCPUs, and running them
+ * until an exit. See unicorn_arm64.h for the plan. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "unicorn_arm64.h"
+
+/* Controls that the headers of 2.0.1 do not name. */
+enum { CTL_TCG_BUFFER_SIZE = UC_CTL_TB_FLUSH + 3 };
+
+/* How many blocks an armed timer may be late. */
+enum { TIMER_BLOCKS = 4096 };
+
+enum { EC_UNKNOWN = 0x00, EC_SYSREG = 0x18, EC_FETCH = 0x20, EC_DATA = 0x24 };
+
+/* ---- hooks ------------------------------------------------------------ */
+
+/* Between blocks the engine can be stopped without the guest noticing. The stub
+ * that leads into the guest is no place to be found at. */
+static void on_block(uc_engine *uc, uint64_t va, uint32_t size, void *ctx)
+{
+    struct a64_engine *e = ctx;
+
+    (void)size;
+    if (va == A64_STUB_ERET)
+        return;
+    if (++e->blocks <= e->limit && !vmm_poked(e->cpu))
+        return;
+    e->blocks--; /* it is not executed */
+    if (e->leave == A64_LEAVE_NOT)
+        e->leave = A64_LEAVE_BLOCK;
+    e->m->u.emu_stop(uc);
+}
+
+/* The instruction, if it is an MRS or MSR of EL1 that no register answers, as a
+ * hypervisor's trap would report it. */
+static bool is_unknown_sysreg(struct a64_engine *e)
+{
+    uint32_t i, reg;
+
+    if (e->syndrome >> 26 != EC_UNKNOWN || !(a64_pstate(e) & 4) ||
+        !a64_instruction(e, &i) || (i & 0xffd00000) != 0xd5100000)
+        return false;
+    reg = i >> 5 & 0xffff;
+    if ((reg >> 11 & 7) >= 4 || a64_cp_exists(e, reg))
+        return false;
+    e->syndrome = (uint32_t)EC_SYSREG << 26 | 1u << 25 | (reg >> 14) << 20 |
+                  (reg & 7) << 17 | (reg >> 11 & 7) << 14 |
+                  (reg >> 7 & 15) << 10 | (i & 31) << 5 | (reg >> 3 & 15) << 1 |
+                  (i >> 21 & 1);
+    return true;
+}
+
+/* Each exception comes here with PC precise. What is the guest's own goes on
+ * inside; on 2.0.1 a hook must not both set PC and stop, and none does. */
+static void on_exception(uc_engine *uc, uint32_t nr, void *ctx)
+{
+    struct a64_engine *e = ctx;
+
+    (void)nr;
+    if (e->exception == 0) { /* still finding out where exceptions are kept */
+        e->m->u.emu_stop(uc);
+        return;
+    }
+    if (a64_exception(e) < 2 && !is_unknown_sysreg(e)) {
+        if (a64_take(e)) {
+            if (e->rebuild)
+                a64_set_reg(e, UC_ARM64_REG_PC, a64_launch(e));
+            return;
+        }
+        e->leave = A64_LEAVE_STUCK;
+    } else {
+        e->leave = A64_LEAVE_TRAP;
+    }
+    e->m->u.emu_stop(uc);
+}
+
+static void on_translated(uc_engine *uc, uc_tb *now, uc_tb *before, void *ctx)
+{
+    (void)uc, (void)before;
+    a64_translated(ctx, now->pc, now->size);
+}
+
+/* IC: what other engines have written is code now. This one forgets too, as it
+ * may have translated what another one wrote. */
+static uint32_t on_sys(uc_engine *uc, uc_arm64_reg rt,
+                       const uc_arm64_cp_reg *cp, void *ctx)
+{
+    struct a64_engine *e = ctx;
+    uint64_t pa;
+
+    (void)uc, (void)rt;
+    if (e->cpu->vm->cpus < 2 || cp->crn != 7 || (cp->crm != 5 && cp->crm != 1))
+        return 0;
+    if (cp->op1 == 3 && cp->crm == 5 &&
+        vmm_arm64_translate(e->cpu, cp->val, &pa) > 0)
+        a64_publish(e->m, pa);
+    else
+        a64_publish_all(e->m);
+    e->limit = 0;
+    return 0;
+}
+
+/* What fills the gaps (unicorn_arm64_memory.c) is not executable as such. */
+static bool on_fetch(uc_engine *uc, uc_mem_type type, uint64_t va, int size,
+                     int64_t value, void *ctx)
+{
+    (void)uc, (void)type, (void)va, (void)size, (void)value, (void)ctx;
+    return true;
+}
+
+static int add_hooks(struct a64_engine *e)
+{
+    const struct unicorn *u = &e->m->u;
+    uc_hook handle;
+    uc_err err;
+
+    err = u->hook_add(e->uc, &handle, UC_HOOK_INTR, (void *)on_exception, e, 1,
+                      0);
+    if (err == UC_ERR_OK)
+        err = u->hook_add(e->uc, &handle, UC_HOOK_BLOCK, (void *)on_block, e, 1,
+                          0);
+    if (err == UC_ERR_OK)
+        err = u->hook_add(e->uc, &handle, UC_HOOK_EDGE_GENERATED,
+                          (void *)on_translated, e, 1, 0);
+    if (err == UC_ERR_OK)
+        err = u->hook_add(e->uc, &handle, UC_HOOK_INSN, (void *)on_sys, e, 1, 0,
+                          UC_ARM64_INS_SYS);
+    if (err == UC_ERR_OK)
+        err = a64_timer_hooks(e);
+    if (err == UC_ERR_OK && e->old)
+        err = u->hook_add(e->uc, &handle, UC_HOOK_MEM_FETCH_PROT,
+                          (void *)on_fetch, e, 1, 0);
+    return err == UC_ERR_OK ? 0 : unicorn_fail(u, "hook", err);
+}
+
+/* ---- what an exception for the host becomes ---------------------------- */
+
+static void advance(struct a64_engine *e)
+{
+    a64_set_reg(e, UC_ARM64_REG_PC, a64_reg(e, UC_ARM64_REG_PC) + 4);
+}
+
+/* Is it for the script to answer? The library's physical timer (CNTP_*) has
+ * registers but never fires. */
+static bool is_for_script(const struct a64_engine *e, uint32_t reg)
+{
+    return reg >> 3 == VMM_A64_SYSREG(3, 3, 14, 2, 0) >> 3 ||
+           !a64_cp_exists(e, reg);
+}
+
+/* A register that the engine does have traps only for MDCR_EL2.TDE, that is for
+ * the host's debugger: the guest gets what it would without. */
+static void trapped_sysreg(struct a64_engine *e, struct vmm_exit *exit,
+                           unsigned rt)
+{
+    vmm_reg reg = VMM_REG(VMM_SYSTEM, exit->reg);
+    union vmm_value value = {.u64 = a64_x(e, rt)};
+
+    advance(e);
+    if (is_for_script(e, exit->reg)) {
+        e->sysreg_rt = (uint8_t)rt;
+        exit->value = exit->write ? value.u64 : 0;
+        return;
+    }
+    exit->kind = VMM_NONE;
+    if (exit->write) {
+        a64_set(e->cpu, reg, &value);
+    } else {
+        if (a64_get(e->cpu, reg, &value) < 0)
+            value.u64 = 0;
+        a64_set_x(e, rt, value.u64);
+    }
+}
+
+/* MDCR_EL2.TDE is also on for a single step, and then BRK stays the guest's. */
+static void trapped_brk(struct a64_engine *e, struct vmm_exit *exit)
+{
+    if (e->cpu->debug.trap)
+        return;
+    exit->kind = VMM_NONE;
+    if (!a64_take(e))
+        a64_stuck(e, exit);
+}
+
+static void raw(const struct a64_engine *e, struct vmm_exit *exit)
+{
+    unsigned ec = e->syndrome >> 26;
+    uint64_t page;
+
+    exit->syndrome = e->syndrome;
+    if (ec != EC_FETCH && ec != EC_DATA)
+        return;
+    a64_cp_read(e, A64_HPFAR_EL2, &page);
+    exit->va = e->far;
+    exit->pa = page >> 4 << 12 | (e->far & 0xfff);
+}
+
+static void trapped(struct a64_engine *e, struct vmm_exit *exit)
+{
+    struct vmm_esr_access access;
+    bool described;
+
+    raw(e, exit);
+    if (e->shaded > 0 && a64_watch_fault(e, exit)) {
+        exit->kind = VMM_NONE;
+        return;
+    }
+    described = vmm_esr_decode(exit, &access);
+    switch (exit->kind) {
+    case VMM_NONE: /* WFE, cache maintenance */
+    case VMM_SMC:
+    case VMM_WFI:
+        advance(e);
+        break;
+    case VMM_MMIO:
+        a64_access(e, exit, described, &access);
+        break;
+    case VMM_SYSREG:
+        trapped_sysreg(e, exit, access.rt);
+        break;
+    case VMM_BRK:
+        trapped_brk(e, exit);
+        break;
+    case VMM_FAULT:
+        if (exit->ec == EC_FETCH && a64_vector_missing(e))
+            a64_stuck(e, exit);
+        break;
+    default:
+        break;
+    }
+    if (exit->kind == VMM_NONE && e->stepping)
+        exit->kind = VMM_STEP;
+}
+
+/* ---- running ---------------------------------------------------------- */
+
+/* The old library's lookup by virtual address has one hole, the slots. */
+static void failed(struct a64_engine *e, uc_err err, struct vmm_exit *exit)
+{
+    const char *why = err == UC_ERR_OK
+                          ? "libunicorn stopped and does not say why"
+                          : e->m->u.strerror(err);
+
+    if (e->old &&
+        (err == UC_ERR_READ_UNMAPPED || err == UC_ERR_WRITE_UNMAPPED ||
+         err == UC_ERR_FETCH_UNMAPPED))
+        why = "virtual addresses from 0xc0000000000 to 0xfffffffffff need "
+              "libunicorn 2.1";
+    exit->kind = VMM_ERROR;
+    snprintf(exit->why, sizeof exit->why, "unicorn: pc 0x%" PRIx64 ": %s",
+             a64_reg(e, UC_ARM64_REG_PC), why);
+}
+
+/* Catch up with what other engines did to page tables and code. */
+static void prepare(struct a64_engine *e)
+{
+    struct a64_machine *m = e->m;
+
+    if (e->cpu->vm->cpus > 1) {
+        if (m->last != e)
+            a64_flush_tlb(e);
+        m->last = e;
+        a64_catch_up(e);
+    }
+    a64_make_room(e);
+    e->ran = true;
+}
+
+/* Enter the guest once. VMM_NONE: it came back for reasons of the host's. */
+static void enter(struct a64_engine *e, struct vmm_exit *exit)
+{
+    struct vmm_cpu *cpu = e->cpu;
+    uint64_t start = e->blocks, done;
+    uc_err err;
+
+    prepare(e);
+    e->leave = A64_LEAVE_NOT;
+    e->limit = cpu->slice ? start + cpu->slice : UINT64_MAX;
+    if (a64_timer_armed(e) && e->limit - start > TIMER_BLOCKS)
+        e->limit = start + TIMER_BLOCKS;
+    err = e->m->u.emu_start(e->uc, a64_launch(e), 0, 0, 0);
+    done = e->blocks - start;
+    cpu->slice -= done < cpu->slice ? done : cpu->slice;
+    exit->reason = 1;
+    switch (err == UC_ERR_OK ? e->leave : A64_LEAVE_NOT) {
+    case A64_LEAVE_BLOCK:
+        exit->reason = 0;
+        break;
+    case A64_LEAVE_TRAP:
+        trapped(e, exit);
+        break;
+    case A64_LEAVE_STUCK:
+        a64_stuck(e, exit);
+        break;
+    case A64_LEAVE_BREAK:
+        exit->kind = VMM_BREAK;
+        break;
+    case A64_LEAVE_NOT:
+        failed(e, err, exit);
+        break;
+    }
+}
+
+/* An access to a watched page: once more, one instruction, with the page as it
+ * was, and without an interrupt in its place. */
+static void step_over(struct a64_engine *e, struct vmm_exit *exit)
+{
+    bool stepping = e->stepping;
+
+    a64_watch_end(e);
+    if (stepping)
+        a64_step_end(e);
+    a64_step_begin(e);
+    a64_cp_write(e, A64_HCR_EL2, e->hcr & ~A64_HCR_VI);
+    *exit = (struct vmm_exit){.value = exit->value};
+    enter(e, exit);
+    a64_cp_write(e, A64_HCR_EL2, e->hcr);
+    if (!stepping)
+        a64_step_end(e);
+    e->over = false;
+    a64_watch_begin(e);
+    if (exit->kind != VMM_STEP)
+        return;
+    if (e->hit.kind != VMM_NONE)
+        *exit = e->hit;
+    else if (!stepping)
+        exit->kind = VMM_NONE;
+}
+
+static int run(struct vmm_cpu *cpu, struct vmm_exit *exit)
+{
+    struct a64_engine *e = cpu->host;
+    bool turns = cpu->slice != 0;
+
+    if (a64_next_access(e, exit))
+        return 0;
+    e->pass = e->broke && a64_reg(e, UC_ARM64_REG_PC) == e->broke_at;
+    e->broke = false;
+    a64_watch_begin(e);
+    if (cpu->debug.step)
+        a64_step_begin(e);
+    do {
+        if (vmm_poked(cpu))
+            exit->kind = VMM_KICK;
+        else if (!cpu->debug.step && a64_timer_fires(e))
+            *exit = (struct vmm_exit){.kind = VMM_TIMER, .reason = 2};
+        else
+            enter(e, exit);
+        if (e->over)
+            step_over(e, exit);
+    } while (exit->kind == VMM_NONE && !(turns && cpu->slice == 0));
+    if (e->stepping)
+        a64_step_end(e);
+    a64_watch_end(e);
+    return 0;
+}
+
+static int irq(struct vmm_cpu *cpu, bool level)
+{
+    struct a64_engine *e = cpu->host;
+
+    e->hcr = A64_HCR | (level ? A64_HCR_VI : 0);
+    a64_cp_write(e, A64_HCR_EL2, e->hcr);
+    return 0;
+}
+
+/* ---- machines and vCPUs ------------------------------------------------ */
+
+static void close_machine(struct vmm *vm)
+{
+    struct a64_machine *m = vm->host;
+
+    if (m == NULL)
+        return;
+    a64_memory_close(m);
+    unicorn_unload(&m->u);
+    free(m);
+    vm->host = NULL;
+}
+
+static int open_machine(struct vmm *vm)
+{
+    struct a64_machine *m = calloc(1, sizeof *m);
+    int code;
+
+    if (m == NULL)
+        return vmm_fail(VMM_ENOMEM, "unicorn: open: out of memory");
+    vm->host = m;
+    code = unicorn_load(&m->u);
+    if (code == 0)
+        code = a64_memory_open(m);
+    if (code < 0)
+        close_machine(vm);
+    return code;
+}
+
+static void close_cpu(struct vmm_cpu *cpu)
+{
+    struct a64_engine *e = cpu->host;
+
+    if (e == NULL)
+        return;
+    if (e->m->last == e)
+        e->m->last = NULL;
+    if (e->context != NULL)
+        e->m->u.context_free(e->context);
+    if (e->uc != NULL)
+        e->m->u.close(e->uc);
+    free(e);
+    cpu->host = NULL;
+}
+
+/* The old library's buffer is 1 GiB of address space; a flush of it touches all,
+ * so it gets as little as will do from the version on that lets one choose. */
+static uc_err configure(struct a64_engine *e)
+{
+    const struct unicorn *u = &e->m->u;
+    uint32_t buffer = e->old ? UINT32_C(1) << 30 : UINT32_C(64) << 20;
+    uc_err err =
+        u->ctl(e->uc, UC_CTL_WRITE(UC_CTL_CPU_MODEL, 1), UC_CPU_ARM64_A72);
+
+    if (err == UC_ERR_OK && !e->old)
+        err = u->ctl(e->uc, UC_CTL_WRITE(CTL_TCG_BUFFER_SIZE, 1), buffer);
+    e->budget = buffer - buffer / 8;
+    if (err == UC_ERR_OK)
+        err = u->ctl(e->uc, UC_CTL_WRITE(UC_CTL_UC_USE_EXITS, 1), 1);
+    return err;
+}
+
+static int open_engine(struct a64_engine *e)
+{
+    const struct unicorn *u = &e->m->u;
+    uc_err err = u->open(UC_ARCH_ARM64, UC_MODE_ARM, &e->uc);
+    int code;
+
+    if (err == UC_ERR_OK)
+        err = configure(e);
+    if (err != UC_ERR_OK)
+        return unicorn_fail(u, "vcpu", err);
+    code = a64_memory_attach(e, e->cpu->vm);
+    if (code == 0)
+        code = add_hooks(e);
+    if (code == 0)
+        code = a64_state_open(e);
+    return code;
+}
+
+static int open_cpu(struct vmm_cpu *cpu)
+{
+    struct a64_machine *m = cpu->vm->host;
+    struct a64_engine *e = calloc(1, sizeof *e);
+    int code;
+
+    if (e == NULL)
+        return vmm_fail(VMM_ENOMEM, "unicorn: vcpu: out of memory");
+    cpu->host = e;
+    e->cpu = cpu;
+    e->m = m;
+    e->old = m->u.version < UNICORN_VERSION(2, 1, 0);
+    e->limit = UINT64_MAX;
+    e->seen = m->published;
+    code = open_engine(e);
+    if (code < 0)
+        close_cpu(cpu);
+    return code;
+}
+
+const struct vmm_ops vmm_unicorn_arm64_ops = {
+    .name = "unicorn",
+    .arch = VMM_ARM64,
+    .threads = false,
+    .probe = unicorn_probe,
+    .open = open_machine,
+    .close = close_machine,
+    .map = a64_map,
+    .unmap = a64_unmap,
+    .protect = a64_protect,
+    .wrote = a64_wrote,
+    .cpu_open = open_cpu,
+    .cpu_close = close_cpu,
+    .run = run,
+    .answer = a64_answer,
+    .get = a64_get,
+    .set = a64_set,
+    .irq = irq,
+    .inject = a64_inject,
+    .debug = a64_debug,
+};

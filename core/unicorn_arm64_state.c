@@ -1,0 +1,567 @@
+/* SPDX-License-Identifier: MIT */
+/* unicorn_arm64_state.c - the state of an engine: opening it with the host as
+ * EL2, registers, and changes of PSTATE.
+ *
+ * Two things the library does not offer are read from, or patched into, a saved
+ * context: the syndrome of an exception, and (before 2.1) the flags by which
+ * translated code is chosen. Where they are is found out with each engine. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "unicorn_arm64.h"
+
+/* The private page's code. */
+enum { SVC_ONE, SVC_TWO, ERET };
+static const uint32_t stub[] = {
+    [SVC_ONE] = 0xd40b4b41, /* svc #0x5a5a */
+    [SVC_TWO] = 0xd414b4a1, /* svc #0xa5a5 */
+    [ERET] = 0xd69f03e0,
+};
+enum { SYNDROME_ONE = 0x56005a5a, SYNDROME_TWO = 0x5600a5a5 };
+
+/* The old library's flags at EL3: AArch64, the MMU index of EL3. */
+#define FLAGS_AARCH64 (UINT32_C(1) << 31)
+#define FLAGS_EL3 (FLAGS_AARCH64 | UINT32_C(10) << 24)
+
+/* ---- one register ----------------------------------------------------- */
+
+uint64_t a64_reg(const struct a64_engine *e, int id)
+{
+    uint64_t value = 0;
+
+    e->m->u.reg_read(e->uc, id, &value);
+    return value;
+}
+
+void a64_set_reg(const struct a64_engine *e, int id, uint64_t value)
+{
+    e->m->u.reg_write(e->uc, id, &value);
+}
+
+static int x_id(unsigned n)
+{
+    return n < 29    ? UC_ARM64_REG_X0 + (int)n
+           : n == 29 ? UC_ARM64_REG_X29
+                     : UC_ARM64_REG_X30;
+}
+
+uint64_t a64_x(const struct a64_engine *e, unsigned n)
+{
+    return n < 31 ? a64_reg(e, x_id(n)) : 0;
+}
+
+void a64_set_x(const struct a64_engine *e, unsigned n, uint64_t value)
+{
+    if (n < 31)
+        a64_set_reg(e, x_id(n), value);
+}
+
+uint32_t a64_pstate(const struct a64_engine *e)
+{
+    return (uint32_t)a64_reg(e, UC_ARM64_REG_PSTATE);
+}
+
+static uc_arm64_cp_reg cp_reg(uint32_t reg, uint64_t value)
+{
+    return (uc_arm64_cp_reg){
+        .op0 = reg >> 14 & 3,
+        .op1 = reg >> 11 & 7,
+        .crn = reg >> 7 & 15,
+        .crm = reg >> 3 & 15,
+        .op2 = reg & 7,
+        .val = value,
+    };
+}
+
+bool a64_cp_read(const struct a64_engine *e, uint32_t reg, uint64_t *value)
+{
+    uc_arm64_cp_reg cp = cp_reg(reg, 0);
+    uc_err err = e->m->u.reg_read(e->uc, UC_ARM64_REG_CP_REG, &cp);
+
+    *value = cp.val;
+    return err == UC_ERR_OK;
+}
+
+bool a64_cp_write(const struct a64_engine *e, uint32_t reg, uint64_t value)
+{
+    uc_arm64_cp_reg cp = cp_reg(reg, value);
+
+    return e->m->u.reg_write(e->uc, UC_ARM64_REG_CP_REG, &cp) == UC_ERR_OK;
+}
+
+/* Raw reads of these, out of all 65536 encodings, abort the process by an
+ * assertion (2.0.1 and 2.1.1); op0 of 0 and 1 are instructions. */
+bool a64_cp_safe(uint32_t reg)
+{
+    switch (reg) {
+    case VMM_A64_SYSREG(2, 0, 0, 2, 0): /* MDCCINT_EL1 */
+    case VMM_A64_SYSREG(2, 0, 1, 0, 4): /* OSLAR_EL1 */
+    case VMM_A64_SYSREG(2, 0, 1, 3, 4): /* OSDLR_EL1 */
+    case VMM_A64_SYSREG(2, 4, 0, 7, 0): /* DBGVCR32_EL2 */
+    case A64_CURRENTEL:
+    case A64_NZCV:
+    case A64_PMSWINC_EL0:
+        return false;
+    default:
+        return reg >> 15 == 1;
+    }
+}
+
+bool a64_cp_exists(const struct a64_engine *e, uint32_t reg)
+{
+    uint64_t value;
+
+    return reg >> 15 == 1 && (!a64_cp_safe(reg) || a64_cp_read(e, reg, &value));
+}
+
+/* ---- PSTATE ----------------------------------------------------------- */
+
+static uint32_t *flags_in_context(const struct a64_engine *e)
+{
+    return (uint32_t *)(void *)((uint8_t *)e->context + e->flags);
+}
+
+static void patch_flags(struct a64_engine *e, uint32_t flags)
+{
+    *flags_in_context(e) = flags;
+    e->m->u.context_restore(e->uc, e->context);
+}
+
+/* From 2.1 on, writing any system register brings the flags up to date. */
+void a64_state_changed(struct a64_engine *e)
+{
+    if (e->old)
+        e->rebuild = true;
+    else
+        a64_cp_write(e, A64_TPIDR_EL2, 0);
+}
+
+/* The level in the flags is all that address translation looks at. */
+void a64_at_el3(struct a64_engine *e, bool on)
+{
+    if (!e->old) {
+        if (on)
+            e->before_el3 = a64_pstate(e);
+        a64_set_reg(e, UC_ARM64_REG_PSTATE,
+                    on ? A64_DAIF_ALL | A64_EL3H : e->before_el3);
+        a64_state_changed(e);
+    } else if (on) {
+        e->m->u.context_save(e->uc, e->context);
+        e->before_el3 = *flags_in_context(e);
+        patch_flags(e, FLAGS_EL3);
+    } else {
+        patch_flags(e, e->before_el3);
+    }
+}
+
+/* SP is a copy of the banked register that PSTATE selects. */
+static int sp_bank(uint32_t pstate)
+{
+    return (pstate & A64_MODE) == A64_EL1H ? UC_ARM64_REG_SP_EL1
+                                           : UC_ARM64_REG_SP_EL0;
+}
+
+void a64_set_pstate(struct a64_engine *e, uint32_t pstate)
+{
+    int from = sp_bank(a64_pstate(e)), to = sp_bank(pstate);
+
+    a64_set_reg(e, UC_ARM64_REG_PSTATE, pstate);
+    if (from != to) {
+        a64_set_reg(e, from, a64_reg(e, UC_ARM64_REG_SP));
+        a64_set_reg(e, UC_ARM64_REG_SP, a64_reg(e, to));
+    }
+    a64_state_changed(e);
+}
+
+/* The old library rebuilds its flags only when the guest itself changes its
+ * level. So it does: it is put at EL3, by the one patch of the flags whose value
+ * is known, to return to where it should be. */
+uint64_t a64_launch(struct a64_engine *e)
+{
+    uint64_t pc = a64_reg(e, UC_ARM64_REG_PC);
+    uint32_t pstate;
+
+    if (!e->rebuild)
+        return pc;
+    e->rebuild = false;
+    pstate = a64_pstate(e);
+    a64_set_reg(e, sp_bank(pstate), a64_reg(e, UC_ARM64_REG_SP));
+    a64_set_reg(e, UC_ARM64_REG_ELR_EL3, pc);
+    a64_cp_write(e, A64_SPSR_EL3, pstate);
+    a64_set_reg(e, UC_ARM64_REG_PSTATE, A64_DAIF_ALL | A64_EL3H);
+    e->m->u.context_save(e->uc, e->context);
+    patch_flags(e, FLAGS_EL3);
+    return A64_STUB_ERET;
+}
+
+/* ---- exceptions ------------------------------------------------------- */
+
+/* What the library keeps of an exception, in its own order. */
+struct exception {
+    uint32_t syndrome, fsr;
+    uint64_t va;
+    uint32_t target;
+};
+
+unsigned a64_exception(struct a64_engine *e)
+{
+    struct exception x;
+
+    e->m->u.context_save(e->uc, e->context);
+    memcpy(&x, (uint8_t *)e->context + e->exception, sizeof x);
+    e->syndrome = x.syndrome;
+    e->far = x.va;
+    return x.target;
+}
+
+/* ---- finding things in a context -------------------------------------- */
+
+struct samples { /* contexts after the one SVC and after the other */
+    size_t size;
+    const uint8_t *one, *two;
+};
+
+static uint32_t u32_at(const uint8_t *p, size_t at)
+{
+    uint32_t value;
+
+    memcpy(&value, p + at, sizeof value);
+    return value;
+}
+
+static bool exception_at(const struct samples *s, size_t at)
+{
+    size_t target = at + offsetof(struct exception, target);
+
+    return u32_at(s->one, at) == SYNDROME_ONE &&
+           u32_at(s->two, at) == SYNDROME_TWO && u32_at(s->one, target) == 1 &&
+           u32_at(s->two, target) == 1;
+}
+
+/* PC, PSTATE (of which DAIF and NZCV are elsewhere), 1 for AArch64, and then the
+ * flags, which say that too. */
+static bool flags_at(const struct samples *s, size_t at)
+{
+    static const uint64_t pc_one = A64_PRIVATE + 4 * (SVC_ONE + 1),
+                          pc_two = A64_PRIVATE + 4 * (SVC_TWO + 1);
+    static const uint32_t after[2] = {A64_EL1H, 1};
+
+    return at >= 16 && memcmp(s->one + at - 16, &pc_one, 8) == 0 &&
+           memcmp(s->two + at - 16, &pc_two, 8) == 0 &&
+           memcmp(s->one + at - 8, after, 8) == 0 &&
+           u32_at(s->one, at) & FLAGS_AARCH64;
+}
+
+/* The one place that looks like it; 0: there is none, or there are several. */
+static size_t find(const struct samples *s,
+                   bool (*like)(const struct samples *, size_t))
+{
+    size_t found = 0;
+
+    for (size_t at = 0; at + sizeof(struct exception) <= s->size; at += 4) {
+        if (!like(s, at))
+            continue;
+        if (found != 0)
+            return 0;
+        found = at;
+    }
+    return found;
+}
+
+static void sample(struct a64_engine *e, unsigned svc, uint8_t *copy,
+                   size_t size)
+{
+    const struct unicorn *u = &e->m->u;
+
+    a64_set_reg(e, UC_ARM64_REG_PSTATE, A64_DAIF_ALL | A64_EL1H);
+    u->emu_start(e->uc, A64_PRIVATE + 4 * svc, 0, 0, 0);
+    u->context_save(e->uc, e->context);
+    memcpy(copy, e->context, size);
+}
+
+/* A context begins with how many bytes it holds. As each exception copies one,
+ * and of its 12 KiB the first three are enough, it is made to hold no more: that
+ * is a quarter of what a hypercall costs. Where the size is not found to be kept
+ * like that, all is copied. */
+static void shorten(struct a64_engine *e, size_t size)
+{
+    size_t held, header;
+    size_t need = e->exception + sizeof(struct exception);
+
+    memcpy(&held, e->context, sizeof held);
+    header = size - held;
+    if (held < size && header <= 64 && need < size) {
+        held = need - header;
+        memcpy(e->context, &held, sizeof held);
+    }
+}
+
+static int find_offsets(struct a64_engine *e)
+{
+    size_t size = e->m->u.context_size(e->uc);
+    uint8_t *copies = calloc(2, size);
+    struct samples s = {size, copies, copies + size};
+    unsigned v = e->m->u.version;
+    size_t exception;
+
+    if (copies == NULL)
+        return vmm_fail(VMM_ENOMEM, "unicorn: vcpu: out of memory");
+    sample(e, SVC_ONE, copies, size);
+    sample(e, SVC_TWO, copies + size, size);
+    exception = find(&s, exception_at);
+    if (e->old)
+        e->flags = find(&s, flags_at);
+    free(copies);
+    e->exception = exception;
+    if (exception == 0 || (e->old && e->flags == 0))
+        return vmm_fail(VMM_EHOST,
+                        "unicorn: libunicorn %u.%u.%u keeps its state in no "
+                        "way known here: use 2.0.1 to 2.1.4",
+                        v >> 16, v >> 8 & 0xff, v & 0xff);
+    shorten(e, size);
+    return 0;
+}
+
+/* ---- opening ---------------------------------------------------------- */
+
+/* Affinity as KVM numbers its vCPUs: 16 to a cluster. */
+static uint64_t mpidr(unsigned index)
+{
+    return UINT64_C(1) << 31 | (index & 15) | (index >> 4) << 8;
+}
+
+/* EL3 exists to say that EL2 and EL1 are AArch64, not secure, and have HVC. */
+static void become_el2(struct a64_engine *e)
+{
+    uint64_t midr = 0;
+
+    a64_cp_read(e, A64_MIDR_EL1, &midr);
+    a64_cp_write(e, A64_VPIDR_EL2, midr);
+    a64_cp_write(e, A64_VMPIDR_EL2, mpidr(e->cpu->index));
+    a64_cp_write(e, A64_CNTHCTL_EL2, 1);       /* CNTPCT is open, CNTP_* trap */
+    a64_cp_write(e, A64_CNTFRQ_EL0, 62500000); /* as CNTVCT counts */
+    a64_cp_write(e, A64_VTCR_EL2,
+                 (64 - A64_IPA_BITS) | 2 << 6 | 1 << 8 | 1 << 10 | 3 << 12 |
+                     4 << 16 | UINT64_C(1) << 31);
+    a64_cp_write(e, A64_VTTBR_EL2, A64_PRIVATE + 4096);
+    e->hcr = A64_HCR;
+    a64_cp_write(e, A64_HCR_EL2, e->hcr);
+}
+
+static void reset(struct a64_engine *e)
+{
+    for (unsigned n = 0; n < 31; n++)
+        a64_set_x(e, n, 0);
+    a64_set_reg(e, UC_ARM64_REG_SP, 0);
+    a64_set_reg(e, UC_ARM64_REG_PC, 0);
+    a64_cp_write(e, A64_CPACR_EL1, 0); /* the library opens it to FP */
+    a64_set_pstate(e, A64_DAIF_ALL | A64_EL1H);
+}
+
+int a64_state_open(struct a64_engine *e)
+{
+    uc_err err = e->m->u.context_alloc(e->uc, &e->context);
+    int code;
+
+    if (err != UC_ERR_OK)
+        return unicorn_fail(&e->m->u, "vcpu", err);
+    memcpy(e->m->private, stub, sizeof stub);
+    a64_cp_write(e, A64_SCR_EL3, 0x501); /* NS, HCE, RW */
+    code = find_offsets(e);
+    if (code == 0) {
+        become_el2(e);
+        reset(e);
+    }
+    return code;
+}
+
+/* ---- get and set ------------------------------------------------------ */
+
+static int general_id(uint32_t nr)
+{
+    switch (nr) {
+    case VMM_A64_SP:
+        return UC_ARM64_REG_SP;
+    case VMM_A64_PC:
+        return UC_ARM64_REG_PC;
+    case VMM_A64_CPSR:
+        return UC_ARM64_REG_PSTATE;
+    case VMM_A64_FPCR:
+        return UC_ARM64_REG_FPCR;
+    case VMM_A64_FPSR:
+        return UC_ARM64_REG_FPSR;
+    default:
+        return nr < 31 ? x_id(nr) : UC_ARM64_REG_INVALID;
+    }
+}
+
+static int unknown(const char *what, uint32_t nr)
+{
+    return vmm_fail(VMM_ENOTSUP, "unicorn: %s %" PRIu32 ": does not exist",
+                    what, nr);
+}
+
+static int set_cpsr(struct a64_engine *e, uint64_t value)
+{
+    uint32_t mode = value & A64_MODE;
+
+    if (mode != A64_EL0T && mode != A64_EL1T && mode != A64_EL1H)
+        return vmm_fail(VMM_EINVAL,
+                        "unicorn: cpsr: mode 0x%" PRIx32
+                        ": use 0 (EL0t), 4 (EL1t) or 5 (EL1h)",
+                        mode);
+    a64_set_pstate(e, (uint32_t)value & ~(uint32_t)A64_SS);
+    return 0;
+}
+
+static int set_general(struct a64_engine *e, uint32_t nr, uint64_t value)
+{
+    int id = general_id(nr);
+
+    if (id == UC_ARM64_REG_INVALID)
+        return unknown("register", nr);
+    if (nr == VMM_A64_CPSR)
+        return set_cpsr(e, value);
+    a64_set_reg(e, id, value);
+    return 0;
+}
+
+/* EL2 and EL3 are the host's here; what PSTATE has is named cpsr. */
+static int check_system(uint32_t reg)
+{
+    unsigned op1 = reg >> 11 & 7;
+    const char *why = NULL;
+
+    if (reg == A64_NZCV || reg == A64_DAIF || reg == A64_SPSEL ||
+        reg == A64_CURRENTEL)
+        why = "part of cpsr here";
+    else if (op1 >= 4 && reg != A64_SP_EL1)
+        why = "not one of EL1 or EL0, which is all a guest has here";
+    else if (!a64_cp_safe(reg))
+        why = "libunicorn gives no access to it";
+    if (why == NULL)
+        return 0;
+    return vmm_fail(
+        VMM_ENOTSUP, "unicorn: system register S%u_%u_C%u_C%u_%u: %s",
+        reg >> 14 & 3, op1, reg >> 7 & 15, reg >> 3 & 15, reg & 7, why);
+}
+
+static int absent(uint32_t reg)
+{
+    return vmm_fail(VMM_ENOTSUP,
+                    "unicorn: system register S%u_%u_C%u_C%u_%u: this CPU, a "
+                    "Cortex-A72, has none",
+                    reg >> 14 & 3, reg >> 11 & 7, reg >> 7 & 15, reg >> 3 & 15,
+                    reg & 7);
+}
+
+/* The register behind the one that is asked for. */
+static uint32_t behind(uint32_t reg)
+{
+    return reg == A64_MIDR_EL1    ? A64_VPIDR_EL2
+           : reg == A64_MPIDR_EL1 ? A64_VMPIDR_EL2
+                                  : reg;
+}
+
+/* Is it the copy of SP that SP itself stands for at the moment? */
+static bool is_live_sp(const struct a64_engine *e, uint32_t reg)
+{
+    if (reg != A64_SP_EL0 && reg != A64_SP_EL1)
+        return false;
+    return sp_bank(a64_pstate(e)) ==
+           (reg == A64_SP_EL1 ? UC_ARM64_REG_SP_EL1 : UC_ARM64_REG_SP_EL0);
+}
+
+static int get_system(struct a64_engine *e, uint32_t reg, uint64_t *value)
+{
+    int code = check_system(reg);
+
+    if (code < 0)
+        return code;
+    if (is_live_sp(e, reg))
+        *value = a64_reg(e, UC_ARM64_REG_SP);
+    else if (reg == A64_MDSCR_EL1 && e->stepping)
+        *value = e->mdscr;
+    else if (!a64_timer_get(e, reg, value) &&
+             !a64_cp_read(e, behind(reg), value))
+        return absent(reg);
+    return 0;
+}
+
+/* Identification registers are constants: a write would seem to work. */
+static bool is_constant(uint32_t reg)
+{
+    return reg >> 14 == 3 && (reg >> 7 & 15) == 0 && (reg >> 11 & 7) != 2 &&
+           reg != A64_MIDR_EL1 && reg != A64_MPIDR_EL1;
+}
+
+static int set_system(struct a64_engine *e, uint32_t reg, uint64_t value)
+{
+    int code = check_system(reg);
+
+    if (code < 0)
+        return code;
+    if (!a64_cp_exists(e, reg))
+        return absent(reg);
+    if (is_constant(reg))
+        return vmm_fail(VMM_ENOTSUP,
+                        "unicorn: system register S3_%u_C0_C%u_%u: constant: "
+                        "this CPU is a Cortex-A72",
+                        reg >> 11 & 7, reg >> 3 & 15, reg & 7);
+    if (is_live_sp(e, reg))
+        a64_set_reg(e, UC_ARM64_REG_SP, value);
+    else if (reg == A64_MDSCR_EL1 && e->stepping)
+        e->mdscr = value;
+    else if (!a64_timer_set(e, reg, value))
+        a64_cp_write(e, behind(reg), value);
+    if (reg == A64_SCTLR_EL1 || reg == A64_TCR_EL1 || reg == A64_TTBR0_EL1 ||
+        reg == A64_TTBR1_EL1)
+        a64_flush_tlb(e);
+    a64_state_changed(e);
+    return 0;
+}
+
+int a64_get(struct vmm_cpu *cpu, vmm_reg reg, union vmm_value *value)
+{
+    struct a64_engine *e = cpu->host;
+    uint32_t nr = VMM_REG_NR(reg);
+
+    memset(value, 0, sizeof *value);
+    switch (VMM_REG_CLASS(reg)) {
+    case VMM_GENERAL:
+        if (general_id(nr) == UC_ARM64_REG_INVALID)
+            return unknown("register", nr);
+        value->u64 = a64_reg(e, general_id(nr));
+        return 0;
+    case VMM_VECTOR:
+        if (nr > 31)
+            return unknown("vector register", nr);
+        e->m->u.reg_read(e->uc, UC_ARM64_REG_V0 + (int)nr, value->bytes);
+        return 0;
+    case VMM_SYSTEM:
+        return get_system(e, nr, &value->u64);
+    default:
+        return unknown("register class", VMM_REG_CLASS(reg));
+    }
+}
+
+int a64_set(struct vmm_cpu *cpu, vmm_reg reg, const union vmm_value *value)
+{
+    struct a64_engine *e = cpu->host;
+    uint32_t nr = VMM_REG_NR(reg);
+
+    switch (VMM_REG_CLASS(reg)) {
+    case VMM_GENERAL:
+        return set_general(e, nr, value->u64);
+    case VMM_VECTOR:
+        if (nr > 31)
+            return unknown("vector register", nr);
+        e->m->u.reg_write(e->uc, UC_ARM64_REG_V0 + (int)nr, value->bytes);
+        return 0;
+    case VMM_SYSTEM:
+        return set_system(e, nr, value->u64);
+    default:
+        return unknown("register class", VMM_REG_CLASS(reg));
+    }
+}
