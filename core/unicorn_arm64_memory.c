@@ -308,10 +308,10 @@ static void take_out(struct vmm *vm, struct vmm_mem *mem, unsigned engines)
 int a64_map(struct vmm *vm, struct vmm_mem *mem)
 {
     struct a64_machine *m = vm->host;
-    uint64_t at;
+    uint64_t at = 0;
     int code;
 
-    if (mem->range.at + mem->range.size > UINT64_C(1) << A64_IPA_BITS)
+    if ((mem->range.at + (mem->range.size - 1)) >> A64_IPA_BITS)
         return vmm_fail(VMM_ENOTSUP,
                         "unicorn: map: 0x%" PRIx64 " bytes at 0x%" PRIx64
                         ": physical addresses have %d bits here",

@@ -305,8 +305,8 @@ bool x86_walk(struct x86_cpu *x, const uc_context *c, uint64_t va,
               unsigned access, bool user, struct x86_page *page);
 bool x86_fill(uc_engine *uc, uint64_t va, uc_mem_type type,
               struct x86_tlb_entry *entry, void *ctx);
-/* The guest's linear memory as its privileged machinery sees it, by the state in
- * `c`. 0; 1 with the fault in *fault; negative: no memory there. */
+/* The guest's linear memory as its privileged machinery sees it, by the state
+ * in `c`. 0; 1 with the fault in *fault; negative: no memory there. */
 int x86_read(struct x86_cpu *x, const uc_context *c, uint64_t va, void *to,
              unsigned n, struct x86_fault *fault);
 int x86_write(struct x86_cpu *x, const uc_context *c, uint64_t va,
@@ -341,7 +341,8 @@ bool x86_port_allowed(struct x86_cpu *x, uint16_t port, unsigned size);
 /* ---- one instruction --------------------------------------------------- */
 
 /* Run the instruction at RIP by itself. 0: done, x86_next_access() has what is
- * to be reported; 1: x->fault is to be delivered, nothing happened; negative. */
+ * to be reported; 1: nothing happened, x->fault is to be delivered; negative:
+ * it cannot be done, vmm_why() says why. */
 int x86_try(struct x86_cpu *x);
 /* The read that was reported last gets this value. */
 int x86_try_answer(struct x86_cpu *x, uint64_t value);

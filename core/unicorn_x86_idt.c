@@ -332,8 +332,8 @@ static int protected_mode(struct delivery *d)
     return 0;
 }
 
-/* 0: the guest is at the handler; 1: *fault came up; negative: no memory, or -2,
- * a task gate. */
+/* 0: the guest is at the handler; 1: *fault came up; negative: no memory, or
+ * -2, a task gate. */
 static int deliver(struct x86_cpu *x, const struct x86_fault *event,
                    struct x86_fault *fault)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* unicorn_x86_mmu.c - the memory of the unicorn backend for x86_64: the guest's
- * page tables as the MMU walks them, the engine's requests for translations, and
- * the record of which memory holds code that the engine has translated.
+ * page tables as the MMU walks them, the engine's requests for translations,
+ * and the record of which memory holds code that the engine has translated.
  *
- * mmu_x86.c answers what an address means; this walk is the one that the guest's
- * instructions make: with access rights, accessed and dirty bits and page
+ * mmu_x86.c answers what an address means; this walk is the one that the
+ * guest's instructions make: with access rights, accessed and dirty bits and page
  * faults. */
 #include <stdlib.h>
 #include <string.h>
@@ -249,13 +249,19 @@ static bool kernels_own(const struct x86_cpu *x, uint64_t va)
            in_table(x, x->at.tr, va) || in_table(x, x->at.idt, va);
 }
 
+/* By the state last looked at. */
+static bool is_user(const struct x86_cpu *x)
+{
+    return (x86_u32(x->peek, x->at.hflags) & X86_HF_CPL) == 3;
+}
+
 static bool translate(struct x86_cpu *x, uint64_t va, unsigned access,
                       struct x86_page *page)
 {
     bool user;
 
     x->u->context_save(x->uc, x->peek);
-    user = (x86_u32(x->peek, x->at.hflags) & X86_HF_CPL) == 3;
+    user = is_user(x);
     if (x86_walk(x, x->peek, va, access, user, page))
         return true;
     return user && access != VMM_X && kernels_own(x, va) &&
@@ -435,9 +441,7 @@ unsigned x86_fetch(struct x86_cpu *x, uint64_t va, uint8_t *to, unsigned n)
         struct x86_page page;
         uint8_t *host;
 
-        if (!x86_walk(x, x->peek, va, VMM_X,
-                      (x86_u32(x->peek, x->at.hflags) & X86_HF_CPL) == 3,
-                      &page))
+        if (!x86_walk(x, x->peek, va, VMM_X, is_user(x), &page))
             break;
         host = memory(x, page.pa);
         if (!host)
@@ -501,9 +505,7 @@ void x86_code_seen(struct x86_cpu *x, uint64_t va, uint64_t n)
         struct x86_code *c;
         uint64_t line;
 
-        if (!x86_walk(x, x->peek, at, VMM_X,
-                      (x86_u32(x->peek, x->at.hflags) & X86_HF_CPL) == 3,
-                      &page))
+        if (!x86_walk(x, x->peek, at, VMM_X, is_user(x), &page))
             continue;
         page.pa |= at & X86_PAGE;
         c = code_at(x, page.pa);
@@ -570,8 +572,7 @@ void x86_forget(struct x86_cpu *x, uint64_t va, uint64_t n)
         struct x86_page page;
 
         part = part < n ? part : n;
-        if (x86_walk(x, x->peek, va, VMM_X,
-                     (x86_u32(x->peek, x->at.hflags) & X86_HF_CPL) == 3, &page))
+        if (x86_walk(x, x->peek, va, VMM_X, is_user(x), &page))
             x86_code_changed(x, page.pa + (va & X86_PAGE), part);
         va += part;
         n -= part;

@@ -6,8 +6,8 @@
  * undone if need be; the others are what the outside gets to see, in order. A
  * read from outside without an answer yet reads all ones, and what the
  * instruction made of that is undone but for its registers. With the answer it
- * is run again from the same state. So every instruction works, whatever it does
- * with memory, and none has to be decoded. */
+ * is run again from the same state. So every instruction works, whatever it
+ * does with memory, and none has to be decoded. */
 #include <string.h>
 
 #include "unicorn_x86.h"
@@ -192,8 +192,8 @@ static void touch(struct x86_cpu *x, uint64_t at, uint8_t *bytes, unsigned n,
     watch(x, w->va + offset, n, write, value);
 }
 
-/* The first sight of an access. The engine does an unaligned one again in parts,
- * which come here one after the other: a read as the two aligned words around
+/* The first sight of an access. The engine does an unaligned one again in
+ * parts, which come here one after the other: a read as the two aligned words around
  * it, a write as its bytes. */
 static void begin(struct x86_cpu *x, uint64_t at, unsigned size, bool write,
                   uint64_t value)
