@@ -44,7 +44,7 @@ static bool is_unknown_sysreg(struct a64_engine *e)
         !a64_instruction(e, &i) || (i & 0xffd00000) != 0xd5100000)
         return false;
     reg = i >> 5 & 0xffff;
-    if ((reg >> 11 & 7) >= 4 || a64_cp_exists(e, reg))
+    if ((reg >> 11 & 7) >= 4 || a64_cp_exists(reg))
         return false;
     e->syndrome = (uint32_t)EC_SYSREG << 26 | 1u << 25 | (reg >> 14) << 20 |
                   (reg & 7) << 17 | (reg >> 11 & 7) << 14 |
@@ -145,10 +145,10 @@ static void advance(struct a64_engine *e)
 
 /* Is it for the script to answer? The library's physical timer (CNTP_*) has
  * registers but never fires. */
-static bool is_for_script(const struct a64_engine *e, uint32_t reg)
+static bool is_for_script(uint32_t reg)
 {
     return reg >> 3 == VMM_A64_SYSREG(3, 3, 14, 2, 0) >> 3 ||
-           !a64_cp_exists(e, reg);
+           !a64_cp_exists(reg);
 }
 
 /* A register that the engine does have traps only for MDCR_EL2.TDE, that is for
@@ -160,7 +160,7 @@ static void trapped_sysreg(struct a64_engine *e, struct vmm_exit *exit,
     union vmm_value value = {.u64 = a64_x(e, rt)};
 
     advance(e);
-    if (is_for_script(e, exit->reg)) {
+    if (is_for_script(exit->reg)) {
         e->sysreg_rt = (uint8_t)rt;
         exit->value = exit->write ? value.u64 : 0;
         return;
@@ -413,8 +413,8 @@ static void close_cpu(struct vmm_cpu *cpu)
     cpu->host = NULL;
 }
 
-/* The old library's buffer is 1 GiB of address space; a flush of it touches all,
- * so it gets as little as will do from the version on that lets one choose. */
+/* The old library's buffer is 1 GiB of address space, and a flush touches all
+ * of it; the newer ones let us choose what is reasonable. */
 static uc_err configure(struct a64_engine *e)
 {
     const struct unicorn *u = &e->m->u;

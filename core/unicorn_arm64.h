@@ -6,6 +6,7 @@
  * that whatever concerns the host arrives with a syndrome:
  *   unicorn_arm64.c         the ops, the run loop, what an exception becomes
  *   unicorn_arm64_state.c   opening an engine, registers, changes of PSTATE
+ *   unicorn_arm64_sysreg.c  system registers
  *   unicorn_arm64_el1.c     exceptions of the guest's own: its vectors
  *   unicorn_arm64_access.c  completing loads and stores that left the guest
  *   unicorn_arm64_memory.c  slots for guest memory, stage 2
@@ -29,7 +30,7 @@
 #define A64_PRIVATE ((UINT64_C(1) << 44) - A64_PRIVATE_SIZE)
 #define A64_STUB_ERET (A64_PRIVATE + 8)
 
-/* Host-owned registers, and those of the guest that are named more than once. */
+/* Host-owned registers, and those of the guest that several places name. */
 enum a64_sysreg {
     A64_MDSCR_EL1 = VMM_A64_SYSREG(2, 0, 0, 2, 2),
     A64_MIDR_EL1 = VMM_A64_SYSREG(3, 0, 0, 0, 0),
@@ -179,14 +180,12 @@ void a64_set_reg(const struct a64_engine *e, int id, uint64_t value);
 uint64_t a64_x(const struct a64_engine *e, unsigned n); /* 31: XZR */
 void a64_set_x(const struct a64_engine *e, unsigned n, uint64_t value);
 uint32_t a64_pstate(const struct a64_engine *e);
-/* System registers by encoding. False: there is no such register. Only for
- * encodings that a64_reads() allows. */
+/* System registers by encoding, raw: only such as are known to exist. */
 bool a64_cp_read(const struct a64_engine *e, uint32_t reg, uint64_t *value);
 bool a64_cp_write(const struct a64_engine *e, uint32_t reg, uint64_t value);
-/* Can the engine's raw access to it be used at all? */
-bool a64_cp_safe(uint32_t reg);
-bool a64_cp_exists(const struct a64_engine *e, uint32_t reg);
 
+/* Which of Unicorn's registers SP is a copy of, with this PSTATE. */
+int a64_sp_bank(uint32_t pstate);
 /* Change PSTATE, and with it which stack pointer is SP. */
 void a64_set_pstate(struct a64_engine *e, uint32_t pstate);
 /* PSTATE or a register that decides how code is translated has changed. */
@@ -201,6 +200,13 @@ unsigned a64_exception(struct a64_engine *e);
 int a64_state_open(struct a64_engine *e);
 int a64_get(struct vmm_cpu *cpu, vmm_reg reg, union vmm_value *value);
 int a64_set(struct vmm_cpu *cpu, vmm_reg reg, const union vmm_value *value);
+
+/* ---- unicorn_arm64_sysreg.c ------------------------------------------- */
+
+/* Does the CPU have this register of EL1 or EL0? */
+bool a64_cp_exists(uint32_t reg);
+int a64_get_system(struct a64_engine *e, uint32_t reg, uint64_t *value);
+int a64_set_system(struct a64_engine *e, uint32_t reg, uint64_t value);
 
 /* ---- unicorn_arm64_el1.c ---------------------------------------------- */
 

@@ -243,8 +243,8 @@ static bool covers(const struct vmm_a64_access *a, uint64_t va,
     return ((fault_va - va) & ADDRESS_BITS) < (uint64_t)a->size * a->regs;
 }
 
-/* The instruction is looked at even where the syndrome describes it: the library
- * leaves the write-back out. */
+/* The instruction is looked at even where the syndrome describes it: the
+ * library's syndrome leaves the write-back out. */
 void a64_access(struct a64_engine *e, struct vmm_exit *exit, bool described,
                 const struct vmm_esr_access *esr)
 {

@@ -10,8 +10,8 @@ enum { PAGE = 4096 };
 /* ---- in step with memory ---------------------------------------------- */
 
 /* The library forgets code by virtual address, as the current level sees it. At
- * EL3, whose MMU is off, that is the physical one: so for the moment of the call
- * the engine is there. What is in the range is forgotten, and nothing else. */
+ * EL3, whose MMU is off, that is the physical one: so for the moment of the
+ * call the engine is there. Nothing outside the range is forgotten. */
 static void forget(struct a64_engine *e, const struct vmm_mem *mem, uint64_t at,
                    uint64_t n)
 {
@@ -77,7 +77,8 @@ void a64_catch_up(struct a64_engine *e)
 /* ---- the buffer ------------------------------------------------------- */
 
 /* What an instruction may come to, from what the library makes of the worst of
- * its kind: LD4 and ST4 access memory 64 times, some SIMD calls out 16 times. */
+ * its kind: LD4 and ST4 access memory 64 times, some SIMD calls out 16 times.
+ */
 enum {
     COST_BLOCK = 768,
     COST_OTHER = 160,

@@ -159,7 +159,7 @@ static const struct vmm_mem *in_the_way(const struct vmm *vm,
 }
 
 /* The first free place from m->next on, and once more from the start; its
- * offset in a block is that of the guest's address, so that blocks can be used. */
+ * offset in a block is that of the guest's address, so that blocks fit. */
 static int place(struct vmm *vm, const struct vmm_mem *mem, uint64_t *found)
 {
     struct a64_machine *m = vm->host;
@@ -248,7 +248,7 @@ int a64_memory_attach(struct a64_engine *e, const struct vmm *vm)
     return code;
 }
 
-/* Before 2.1 there is no call for it, but HCR_EL2.VM has it as a side effect. */
+/* Before 2.1 no call does it, but a change of HCR_EL2.VM does on the side. */
 void a64_flush_tlb(struct a64_engine *e)
 {
     if (e->old) {

@@ -90,31 +90,6 @@ bool a64_cp_write(const struct a64_engine *e, uint32_t reg, uint64_t value)
     return e->m->u.reg_write(e->uc, UC_ARM64_REG_CP_REG, &cp) == UC_ERR_OK;
 }
 
-/* Raw reads of these, out of all 65536 encodings, abort the process by an
- * assertion (2.0.1 and 2.1.1); op0 of 0 and 1 are instructions. */
-bool a64_cp_safe(uint32_t reg)
-{
-    switch (reg) {
-    case VMM_A64_SYSREG(2, 0, 0, 2, 0): /* MDCCINT_EL1 */
-    case VMM_A64_SYSREG(2, 0, 1, 0, 4): /* OSLAR_EL1 */
-    case VMM_A64_SYSREG(2, 0, 1, 3, 4): /* OSDLR_EL1 */
-    case VMM_A64_SYSREG(2, 4, 0, 7, 0): /* DBGVCR32_EL2 */
-    case A64_CURRENTEL:
-    case A64_NZCV:
-    case A64_PMSWINC_EL0:
-        return false;
-    default:
-        return reg >> 15 == 1;
-    }
-}
-
-bool a64_cp_exists(const struct a64_engine *e, uint32_t reg)
-{
-    uint64_t value;
-
-    return reg >> 15 == 1 && (!a64_cp_safe(reg) || a64_cp_read(e, reg, &value));
-}
-
 /* ---- PSTATE ----------------------------------------------------------- */
 
 static uint32_t *flags_in_context(const struct a64_engine *e)
@@ -156,7 +131,7 @@ void a64_at_el3(struct a64_engine *e, bool on)
 }
 
 /* SP is a copy of the banked register that PSTATE selects. */
-static int sp_bank(uint32_t pstate)
+int a64_sp_bank(uint32_t pstate)
 {
     return (pstate & A64_MODE) == A64_EL1H ? UC_ARM64_REG_SP_EL1
                                            : UC_ARM64_REG_SP_EL0;
@@ -164,7 +139,7 @@ static int sp_bank(uint32_t pstate)
 
 void a64_set_pstate(struct a64_engine *e, uint32_t pstate)
 {
-    int from = sp_bank(a64_pstate(e)), to = sp_bank(pstate);
+    int from = a64_sp_bank(a64_pstate(e)), to = a64_sp_bank(pstate);
 
     a64_set_reg(e, UC_ARM64_REG_PSTATE, pstate);
     if (from != to) {
@@ -175,8 +150,8 @@ void a64_set_pstate(struct a64_engine *e, uint32_t pstate)
 }
 
 /* The old library rebuilds its flags only when the guest itself changes its
- * level. So it does: it is put at EL3, by the one patch of the flags whose value
- * is known, to return to where it should be. */
+ * level. So it does: it is put at EL3, by the one patch of the flags whose
+ * value is known, to return to where it should be. */
 uint64_t a64_launch(struct a64_engine *e)
 {
     uint64_t pc = a64_reg(e, UC_ARM64_REG_PC);
@@ -186,7 +161,7 @@ uint64_t a64_launch(struct a64_engine *e)
         return pc;
     e->rebuild = false;
     pstate = a64_pstate(e);
-    a64_set_reg(e, sp_bank(pstate), a64_reg(e, UC_ARM64_REG_SP));
+    a64_set_reg(e, a64_sp_bank(pstate), a64_reg(e, UC_ARM64_REG_SP));
     a64_set_reg(e, UC_ARM64_REG_ELR_EL3, pc);
     a64_cp_write(e, A64_SPSR_EL3, pstate);
     a64_set_reg(e, UC_ARM64_REG_PSTATE, A64_DAIF_ALL | A64_EL3H);
@@ -239,8 +214,8 @@ static bool exception_at(const struct samples *s, size_t at)
            u32_at(s->two, target) == 1;
 }
 
-/* PC, PSTATE (of which DAIF and NZCV are elsewhere), 1 for AArch64, and then the
- * flags, which say that too. */
+/* PC, PSTATE (of which DAIF and NZCV are elsewhere), 1 for AArch64, and then
+ * the flags, which say that too. */
 static bool flags_at(const struct samples *s, size_t at)
 {
     static const uint64_t pc_one = A64_PRIVATE + 4 * (SVC_ONE + 1),
@@ -281,9 +256,9 @@ static void sample(struct a64_engine *e, unsigned svc, uint8_t *copy,
 }
 
 /* A context begins with how many bytes it holds. As each exception copies one,
- * and of its 12 KiB the first three are enough, it is made to hold no more: that
- * is a quarter of what a hypercall costs. Where the size is not found to be kept
- * like that, all is copied. */
+ * and of its 12 KiB the first three are enough, it is made to hold no more:
+ * that is a quarter of what a hypercall costs. Where the size is not found to
+ * be kept like that, all is copied. */
 static void shorten(struct a64_engine *e, size_t size)
 {
     size_t held, header;
@@ -427,101 +402,6 @@ static int set_general(struct a64_engine *e, uint32_t nr, uint64_t value)
     return 0;
 }
 
-/* EL2 and EL3 are the host's here; what PSTATE has is named cpsr. */
-static int check_system(uint32_t reg)
-{
-    unsigned op1 = reg >> 11 & 7;
-    const char *why = NULL;
-
-    if (reg == A64_NZCV || reg == A64_DAIF || reg == A64_SPSEL ||
-        reg == A64_CURRENTEL)
-        why = "part of cpsr here";
-    else if (op1 >= 4 && reg != A64_SP_EL1)
-        why = "not one of EL1 or EL0, which is all a guest has here";
-    else if (!a64_cp_safe(reg))
-        why = "libunicorn gives no access to it";
-    if (why == NULL)
-        return 0;
-    return vmm_fail(
-        VMM_ENOTSUP, "unicorn: system register S%u_%u_C%u_C%u_%u: %s",
-        reg >> 14 & 3, op1, reg >> 7 & 15, reg >> 3 & 15, reg & 7, why);
-}
-
-static int absent(uint32_t reg)
-{
-    return vmm_fail(VMM_ENOTSUP,
-                    "unicorn: system register S%u_%u_C%u_C%u_%u: this CPU, a "
-                    "Cortex-A72, has none",
-                    reg >> 14 & 3, reg >> 11 & 7, reg >> 7 & 15, reg >> 3 & 15,
-                    reg & 7);
-}
-
-/* The register behind the one that is asked for. */
-static uint32_t behind(uint32_t reg)
-{
-    return reg == A64_MIDR_EL1    ? A64_VPIDR_EL2
-           : reg == A64_MPIDR_EL1 ? A64_VMPIDR_EL2
-                                  : reg;
-}
-
-/* Is it the copy of SP that SP itself stands for at the moment? */
-static bool is_live_sp(const struct a64_engine *e, uint32_t reg)
-{
-    if (reg != A64_SP_EL0 && reg != A64_SP_EL1)
-        return false;
-    return sp_bank(a64_pstate(e)) ==
-           (reg == A64_SP_EL1 ? UC_ARM64_REG_SP_EL1 : UC_ARM64_REG_SP_EL0);
-}
-
-static int get_system(struct a64_engine *e, uint32_t reg, uint64_t *value)
-{
-    int code = check_system(reg);
-
-    if (code < 0)
-        return code;
-    if (is_live_sp(e, reg))
-        *value = a64_reg(e, UC_ARM64_REG_SP);
-    else if (reg == A64_MDSCR_EL1 && e->stepping)
-        *value = e->mdscr;
-    else if (!a64_timer_get(e, reg, value) &&
-             !a64_cp_read(e, behind(reg), value))
-        return absent(reg);
-    return 0;
-}
-
-/* Identification registers are constants: a write would seem to work. */
-static bool is_constant(uint32_t reg)
-{
-    return reg >> 14 == 3 && (reg >> 7 & 15) == 0 && (reg >> 11 & 7) != 2 &&
-           reg != A64_MIDR_EL1 && reg != A64_MPIDR_EL1;
-}
-
-static int set_system(struct a64_engine *e, uint32_t reg, uint64_t value)
-{
-    int code = check_system(reg);
-
-    if (code < 0)
-        return code;
-    if (!a64_cp_exists(e, reg))
-        return absent(reg);
-    if (is_constant(reg))
-        return vmm_fail(VMM_ENOTSUP,
-                        "unicorn: system register S3_%u_C0_C%u_%u: constant: "
-                        "this CPU is a Cortex-A72",
-                        reg >> 11 & 7, reg >> 3 & 15, reg & 7);
-    if (is_live_sp(e, reg))
-        a64_set_reg(e, UC_ARM64_REG_SP, value);
-    else if (reg == A64_MDSCR_EL1 && e->stepping)
-        e->mdscr = value;
-    else if (!a64_timer_set(e, reg, value))
-        a64_cp_write(e, behind(reg), value);
-    if (reg == A64_SCTLR_EL1 || reg == A64_TCR_EL1 || reg == A64_TTBR0_EL1 ||
-        reg == A64_TTBR1_EL1)
-        a64_flush_tlb(e);
-    a64_state_changed(e);
-    return 0;
-}
-
 int a64_get(struct vmm_cpu *cpu, vmm_reg reg, union vmm_value *value)
 {
     struct a64_engine *e = cpu->host;
@@ -540,7 +420,7 @@ int a64_get(struct vmm_cpu *cpu, vmm_reg reg, union vmm_value *value)
         e->m->u.reg_read(e->uc, UC_ARM64_REG_V0 + (int)nr, value->bytes);
         return 0;
     case VMM_SYSTEM:
-        return get_system(e, nr, &value->u64);
+        return a64_get_system(e, nr, &value->u64);
     default:
         return unknown("register class", VMM_REG_CLASS(reg));
     }
@@ -560,7 +440,7 @@ int a64_set(struct vmm_cpu *cpu, vmm_reg reg, const union vmm_value *value)
         e->m->u.reg_write(e->uc, UC_ARM64_REG_V0 + (int)nr, value->bytes);
         return 0;
     case VMM_SYSTEM:
-        return set_system(e, nr, value->u64);
+        return a64_set_system(e, nr, value->u64);
     default:
         return unknown("register class", VMM_REG_CLASS(reg));
     }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* unicorn_arm64_timer.c - the virtual timer, CNTV_*. The library counts
  * (CNTVCT_EL0) but has no timer: its registers take no values. So they are kept
- * here, the guest's MRS and MSR of them come here, and the run loop asks now and
- * then whether the time has come: one VMM_TIMER for each time it is set. */
+ * here, the guest's MRS and MSR of them come here, and the run loop asks now
+ * and then whether the time has come: one VMM_TIMER for each time it is set. */
 #include "unicorn_arm64.h"
 
 enum {
@@ -105,7 +105,8 @@ static uint32_t on_mrs(uc_engine *uc, uc_arm64_reg rt,
     (void)uc;
     if (!is_timer(e, cp) || !a64_timer_get(e, encoding(cp), &value))
         return 0;
-    a64_set_reg(e, (int)rt, value);
+    if (rt != UC_ARM64_REG_XZR)
+        a64_set_reg(e, (int)rt, value);
     return 1;
 }
 

@@ -168,8 +168,8 @@ bool x86_can_interrupt(struct x86_cpu *x)
 }
 
 /* A block with `inhibit` is our one instruction; it loses that at its end,
- * except where a REP goes round, which shows in RCX. With neither, the instruction has
- * changed its own code and begins again. */
+ * except where a REP goes round, which shows in RCX. With neither, the
+ * instruction has changed its own code and begins again. */
 static void on_one_block(struct x86_cpu *x, uint64_t at)
 {
     uint64_t rcx;

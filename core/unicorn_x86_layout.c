@@ -2,9 +2,9 @@
 /* unicorn_x86_layout.c - where the engine keeps the x86 registers.
  *
  * Unicorn's own register calls change with the mode an engine was opened in,
- * and none sets the hidden parts of segments, CR0 or EFER as hardware has them. A
- * saved context, though, is the engine's whole CPU state, in the layout of its
- * structure. The order of the fields is that of the instruction set or of the
+ * and none sets the hidden parts of segments, CR0 or EFER as hardware has them.
+ * A saved context, though, is the engine's whole CPU state, in the layout of
+ * its structure. The order of the fields is that of the instruction set or of the
  * engine's source; where they are is measured, by writing what can be written
  * and looking where it went. */
 #include <string.h>

@@ -4,8 +4,8 @@
  * and the record of which memory holds code that the engine has translated.
  *
  * mmu_x86.c answers what an address means; this walk is the one that the
- * guest's instructions make: with access rights, accessed and dirty bits and page
- * faults. */
+ * guest's instructions make: with access rights, accessed and dirty bits and
+ * page faults. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -193,8 +193,8 @@ static void touch(struct x86_cpu *x, uint64_t at, uint8_t *bytes, unsigned n,
 }
 
 /* The first sight of an access. The engine does an unaligned one again in
- * parts, which come here one after the other: a read as the two aligned words around
- * it, a write as its bytes. */
+ * parts, which come here one after the other: a read as the two aligned words
+ * around it, a write as its bytes. */
 static void begin(struct x86_cpu *x, uint64_t at, unsigned size, bool write,
                   uint64_t value)
 {

@@ -18,7 +18,7 @@ local function run(name, ...)
     local argv = { t.hvlua, ... }
     argv[#argv + 1] = ("%s/scripts/demos/%s.lua"):format(t.folder, name)
     local status, out, err = t.run(argv)
-    local refused = err:match "unicorn: [^\n]*needs libunicorn 2%.1[^\n]*"
+    local refused = err:match "unicorn: [^\n]*needs 2%.1[^\n]*"
     if refused then
         t.skip(refused)
     end

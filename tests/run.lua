@@ -148,7 +148,7 @@ end
 
 -- What an old library cannot do hvlua refuses in words: that is no failure.
 local function refusal(why)
-    return why:match "unicorn: [^\n]*needs libunicorn 2%.1[^\n]*"
+    return why:match "unicorn: [^\n]*needs 2%.1[^\n]*"
 end
 
 local function run(title, fn, ...)
