@@ -31,7 +31,7 @@ static void optional(lua_State *L, const char *name, const char *what,
 static void read_range(lua_State *L, struct vmm_range *r)
 {
     static const char *const names[] = {"at",     "size",   "prot", "file",
-                                        "offset", "shared", NULL};
+                                        "offset", "shared", "host", NULL};
 
     obj_fields(L, 2, "map", names);
     lua_getfield(L, 2, "at");
@@ -46,6 +46,14 @@ static void read_range(lua_State *L, struct vmm_range *r)
                        luaL_typename(L, -1));
         r->file = lua_tostring(L, -1);
     }
+    if (lua_getfield(L, 2, "host") != LUA_TNIL) {
+        if (!lua_islightuserdata(L, -1))
+            luaL_error(L,
+                       "map: host: a light userdata expected, got %s: only a "
+                       "C host has memory to share",
+                       luaL_typename(L, -1));
+        r->host = lua_touserdata(L, -1);
+    }
     optional(L, "offset", "map: offset", &r->offset);
     lua_getfield(L, 2, "shared");
     r->shared = lua_toboolean(L, -1);
@@ -53,7 +61,7 @@ static void read_range(lua_State *L, struct vmm_range *r)
         luaL_error(L, "map: offset: only with file");
 }
 
-/* vm:map { at=, size=, prot=, file=, offset=, shared= } --> memory. The machine
+/* vm:map { at=, size=, prot=, file=, offset=, shared=, host= } --> memory. The machine
  * gets to know the object, so that unmapping finds it, before memory is mapped:
  * after that nothing can fail any more. */
 static int mem_map(lua_State *L)

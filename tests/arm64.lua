@@ -428,6 +428,28 @@ on("the interrupt line waits until the guest lets it in", function(open)
     t.raises(function() cpu:irq(1) end, "boolean expected")
 end)
 
+on("the virtual timer", function(open)
+    local vm, cpu = with_vectors(open, [[
+        mov   x3, #0
+        mrs   x1, cntvct_el0
+        add   x1, x1, #0x10000
+        msr   cntv_cval_el0, x1
+        mov   x1, #1
+        msr   cntv_ctl_el0, x1
+spin:   add   x3, x3, #1
+        cbz   x4, spin
+        mrs   x5, cntv_ctl_el0
+        hvc   #0
+    ]])
+    local e = vm:run { timeout = 20 }
+    t.eq(e.kind, "timer")
+    t.ok(cpu.x3 > 0)
+    t.eq(vm:run { timeout = 0.05 }.kind, "timeout", "once for each programming")
+    cpu.x4 = 1
+    t.eq(vm:run { timeout = 20 }.imm, 0)
+    t.eq(cpu.x5 & 7, 5, "enabled, and its condition holds")
+end)
+
 -- ---- the MMU -------------------------------------------------------------------
 
 -- 4 KiB granule, 39 bits, level 1 at 0x10000: the first 2 MiB by pages, identity

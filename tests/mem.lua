@@ -38,6 +38,7 @@ t.on("map keeps ranges sorted and apart", function(open)
         { { at = 0x20000, size = PAGE, file = "/" }, "not a regular file" },
         { { at = 0x20000, size = PAGE, offset = PAGE }, "only with file" },
         { { at = 0x20000, size = PAGE, shared = true }, "a file to share" },
+        { { at = 0x20000, size = PAGE, host = {} }, "a light userdata expected" },
     } do
         t.raises(function() vm:map(wrong[1]) end, wrong[2])
     end

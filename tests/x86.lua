@@ -317,6 +317,17 @@ on("registers looked at and changed while a read waits", function(open)
     t.eq({ vm:read(0x2000, 4), cpu.cx, cpu.di }, { "ABC\0", 0, 0x2003 })
 end)
 
+on("code where no memory is, is an error that says so", function(open)
+    local vm, cpu = guest(open, 64, "mov $0x300000, %eax\n jmp *%rax")
+    local e = vm:run { timeout = 10 }
+    t.eq(e.kind, "error")
+    t.ok(#e.why > 10, e.why)
+    t.eq(cpu.rip, 0x300000)
+    vm:map { at = 0x300000, size = 4096 }
+    vm:u8(0x300000, 0xf4)
+    t.eq(vm:run { timeout = 10 }.kind, "halt", "and can be mended")
+end)
+
 -- ---- exceptions and interrupts -----------------------------------------------------
 
 on("a fault without an IDT is a shutdown", function(open)
