@@ -174,6 +174,8 @@ void runs_main(struct runs *runs, lua_State *L);
 /* This process is a copy by fork(), running `L`: the parent's runs and machines
  * are not its own. */
 void runs_forked(struct runs *runs, lua_State *L);
+/* The machine closes: its vCPUs are gone for Lua, and for who interrupts. */
+void runs_forget(struct runs *runs, struct machine *m);
 /* Which copy this process is: machines know in which they were made. */
 unsigned runs_generation(const struct runs *runs);
 

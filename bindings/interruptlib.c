@@ -114,6 +114,15 @@ void runs_forked(struct runs *runs, lua_State *L)
     runs_main(runs, L);
 }
 
+void runs_forget(struct runs *runs, struct machine *m)
+{
+    pthread_mutex_lock(&runs->lock);
+    for (size_t i = 0; i < sizeof m->cpu / sizeof m->cpu[0]; i++)
+        if (m->cpu[i])
+            m->cpu[i]->cpu = NULL;
+    pthread_mutex_unlock(&runs->lock);
+}
+
 unsigned runs_generation(const struct runs *runs)
 {
     return runs->generation;

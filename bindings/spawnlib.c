@@ -122,17 +122,54 @@ static void become_parent(struct process *p, int fd[ENDS][2])
     close_all(fd);
 }
 
+/* registry[key] = { [process] = true, ... }, with weak keys: a new worker must not
+ * hold the ends of its siblings' pipes open, nor kill them with its collector. */
+static const char key[] = "hv.processes";
+
+static void push_all(lua_State *L)
+{
+    if (lua_getfield(L, LUA_REGISTRYINDEX, key) == LUA_TTABLE)
+        return;
+    lua_pop(L, 1);
+    lua_newtable(L);
+    lua_createtable(L, 0, 1);
+    lua_pushliteral(L, "k");
+    lua_setfield(L, -2, "__mode");
+    lua_setmetatable(L, -2);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, LUA_REGISTRYINDEX, key);
+}
+
+static void forget_siblings(lua_State *L, int all)
+{
+    lua_pushnil(L); /* for process in pairs(all) */
+    while (lua_next(L, all)) {
+        struct process *p = lua_touserdata(L, -2);
+
+        for (int i = 0; i < ENDS; i++)
+            close_fd(&p->fd[i]);
+        p->pid = 0;
+        lua_pop(L, 1);
+    }
+}
+
 /* fork() --> process in the parent; nil, channel in the worker. Everything that
  * may fail or allocate comes before the fork. */
 static int spawn_fork(lua_State *L)
 {
-    struct process *p = lua_newuserdatauv(L, sizeof *p, 0);
+    struct process *p;
     struct channel *c;
     int fd[ENDS][2];
     pid_t pid;
 
+    lua_settop(L, 0);
+    p = lua_newuserdatauv(L, sizeof *p, 0);
     *p = (struct process){.fd = {-1, -1, -1}};
     luaL_setmetatable(L, HV_PROCESS);
+    push_all(L);
+    lua_pushvalue(L, 1);
+    lua_pushboolean(L, 1);
+    lua_rawset(L, 2); /* all[process] = true */
     lua_pushnil(L);
     c = lua_newuserdatauv(L, sizeof *c, 0);
     *c = (struct channel){-1, -1};
@@ -147,11 +184,12 @@ static int spawn_fork(lua_State *L)
     if (pid == 0) {
         become_worker(c, fd);
         runs_forked(runs_open(L), L);
+        forget_siblings(L, 2);
         return 2;
     }
     p->pid = pid;
     become_parent(p, fd);
-    lua_pop(L, 2);
+    lua_pushvalue(L, 1);
     return 1;
 }
 

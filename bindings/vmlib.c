@@ -117,6 +117,7 @@ static void map_memory(lua_State *L, struct machine *m)
 int hv_vm(lua_State *L)
 {
     struct vmm_config config = {0};
+    struct runs *runs = runs_open(L); /* before m: it is finalized after it */
     struct machine *m;
 
     read_config(L, &config);
@@ -128,7 +129,7 @@ int hv_vm(lua_State *L)
         lua_newtable(L);
         lua_setiuservalue(L, -2, i);
     }
-    m->runs = runs_open(L);
+    m->runs = runs;
     m->generation = runs_generation(m->runs);
     if (vmm_open(&config, &m->vm) < 0)
         return obj_fail(L);
@@ -145,9 +146,7 @@ static void close_machine(struct machine *m)
     struct vmm *vm = m->vm;
 
     m->vm = NULL;
-    for (size_t i = 0; i < sizeof m->cpu / sizeof m->cpu[0]; i++)
-        if (m->cpu[i])
-            m->cpu[i]->cpu = NULL;
+    runs_forget(m->runs, m);
     free(m->device);
     m->device = NULL;
     m->devices = 0;

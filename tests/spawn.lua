@@ -93,6 +93,21 @@ t.test("output is heard while another worker is waited for", function()
     t.ok(a:wait(10).ok and b:wait(10).ok)
 end)
 
+t.test("a worker lets its siblings alone", function()
+    local first <close> = hv.spawn(function(worker) return worker:receive() end)
+    local second <close> = hv.spawn(function(worker)
+        collectgarbage()
+        collectgarbage()
+        worker:send "collected"
+        return worker:receive()
+    end)
+    t.eq(second:receive(10), "collected")
+    first:close_input() -- the second one must not hold it open
+    t.eq(first:wait(10).results, { n = 0 })
+    second:close_input()
+    t.eq(second:wait(10).results, { n = 0 })
+end)
+
 t.test("an error in a worker comes with its traceback", function()
     local w <close> = hv.spawn(function() error "in there" end)
     local report = w:wait(10)
