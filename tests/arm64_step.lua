@@ -1,0 +1,156 @@
+-- SPDX-License-Identifier: MIT
+-- An arm64 guest one instruction at a time: steps, breakpoints, watchpoints, kicks,
+-- and code that changes under it.
+local t = ...
+
+local function guest(open, code, registers)
+    return t.guest(open, { arm64 = code }, registers)
+end
+
+local function on(name, fn)
+    t.on("arm64", name, fn)
+end
+
+local DEVICE = 0x200000 -- no memory is there
+
+-- ---- debugging ---------------------------------------------------------
+
+on("single steps", function(open)
+    local vm, cpu = guest(open, [[
+        mov   x2, #1
+        add   x2, x2, #1
+        b     over
+        nop
+over:   hvc   #3
+        mov   x2, #9
+    ]])
+    for _, pc in ipairs { 0x1004, 0x1008, 0x1010 } do
+        t.eq({ cpu:step().kind, cpu.pc }, { "step", pc })
+    end
+    t.eq(cpu.x2, 2)
+    local e = cpu:step()
+    t.eq({ e.kind, e.imm, cpu.pc }, { "hvc", 3, 0x1014 })
+    t.eq({ cpu:step().kind, cpu.x2 }, { "step", 9 })
+    t.eq(vm.running, false)
+end)
+
+on("stepping over mmio completes it first", function(open)
+    local vm, cpu = guest(open, "ldr w2, [x1]\n nop\n nop", { x1 = DEVICE })
+    t.eq({ cpu:step().kind, cpu.pc }, { "mmio", 0x1004 })
+    cpu:answer(6)
+    t.eq({ cpu:step().kind, cpu.x2, cpu.pc }, { "step", 6, 0x1008 })
+    t.ok(vm)
+end)
+
+on("breakpoints stop before the instruction, and let go again", function(open)
+    local vm, cpu = guest(open, [[
+        mov   x2, #0
+loop:   add   x2, x2, #1
+        cmp   x2, #5
+        b.ne  loop
+        hvc   #0
+    ]])
+    cpu:breakpoint(0x1004)
+    for i = 0, 4 do
+        local e = vm:run { timeout = 10 }
+        t.eq({ e.kind, cpu.pc, cpu.x2 }, { "break", 0x1004, i })
+    end
+    t.eq(vm:run().kind, "hvc")
+    cpu.pc = 0x1000
+    cpu:breakpoint(0x1004, false)
+    cpu:breakpoint(0x1010)
+    t.eq({ vm:run().kind, cpu.x2 }, { "break", 5 })
+    cpu:breakpoint(0x1010, false)
+    t.eq(vm:run().kind, "hvc")
+end)
+
+on("watchpoints", function(open)
+    local vm, cpu = guest(open, [[
+        mov   x1, #0x4000
+        str   x2, [x1, #8]
+        ldr   x3, [x1]
+        str   x2, [x1]
+        strb  w2, [x1, #7]
+        hvc   #0
+    ]], { x2 = 5 })
+    cpu:watchpoint(0x4000, 8, "w")
+    local e = vm:run { timeout = 10 }
+    t.eq({ e.kind, e.addr & ~7, e.write }, { "watch", 0x4000, true })
+    e = vm:run { timeout = 10 }
+    t.eq({ e.kind, e.write }, { "watch", true })
+    t.eq(vm:run { timeout = 10 }.kind, "hvc")
+    t.eq(vm:u64(0x4000), 5 << 56 | 5)
+    cpu.pc = 0x1000
+    cpu:watchpoint(0x4000, 8, "w", false)
+    cpu:watchpoint(0x4000, 4, "r")
+    e = vm:run { timeout = 10 }
+    t.eq({ e.kind, e.write }, { "watch", false })
+    cpu:watchpoint(0x4000, 4, "r", false)
+    t.eq(vm:run { timeout = 10 }.kind, "hvc")
+    t.eq(cpu.x3, 5 << 56 | 5)
+    t.raises(function() cpu:watchpoint(0x4001, 2) end, "at a multiple of that")
+    t.raises(function() cpu:watchpoint(0x4000, 3) end, "watch 1, 2, 4 or 8")
+    t.raises(function() cpu:watchpoint(0x4000, 8, "x") end, "only the letters rw")
+end)
+
+-- ---- code and time -----------------------------------------------------------------
+
+on("code written by the host is the code that runs", function(open)
+    local vm, cpu = guest(open, "again: mov x2, #1\n hvc #0\n b again")
+    for i = 1, 50 do
+        vm:u32(0x1000, 0xd2800002 | i << 5) -- mov x2, #i
+        t.eq({ vm:run().kind, cpu.x2 }, { "hvc", i })
+    end
+    vm:hypercall(0, function(c)
+        vm:u32(0x1000, 0xd2800002 | 99 << 5)
+        if c.x2 == 99 then c:stop "seen" end
+    end)
+    cpu.x0 = 0
+    t.eq(vm:run { exits = 10 }.value, "seen")
+end)
+
+on("code written by the guest is the code that runs", function(open)
+    local vm, cpu = guest(open, [[
+        adr   x1, patch
+        mov   x4, #0
+next:   mov   w2, #0x0003
+        movk  w2, #0xd280, lsl #16
+        orr   w2, w2, w4, lsl #5    // mov x3, #x4
+        str   w2, [x1]
+        dc    cvau, x1
+        dsb   ish
+        ic    ivau, x1
+        dsb   ish
+        isb
+patch:  mov   x3, #0
+        cmp   x3, x4
+        b.ne  wrong
+        add   x4, x4, #1
+        cmp   x4, #200
+        b.ne  next
+        hvc   #1
+wrong:  hvc   #2
+    ]])
+    local e = vm:run { timeout = 30 }
+    t.eq({ e.kind, e.imm, cpu.x4 }, { "hvc", 1, 200 })
+end)
+
+on("a kick between two instructions loses nothing", function(open)
+    local vm, cpu = guest(open, [[
+loop:   add   x2, x2, #1
+        add   x3, x3, #1
+        ldr   x5, [x1]
+        add   x5, x5, #1
+        str   x5, [x1]
+        cmp   x2, x4
+        b.ne  loop
+        hvc   #0
+    ]], { x1 = 0x4000, x4 = 3000000 })
+    local stops = 0
+    repeat
+        local e = vm:run { timeout = 0.0005 }
+        stops = stops + 1
+    until e.kind == "hvc"
+    t.eq({ cpu.x2, cpu.x3, vm:u64(0x4000) }, { 3000000, 3000000, 3000000 })
+    t.ok(stops > 2, "only " .. stops)
+end)
