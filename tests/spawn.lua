@@ -190,7 +190,7 @@ end)
 t.test("hundreds of workers leave nothing open", function()
     local function open_files()
         local core = require "hv.core"
-        local _, out = core.pipe { "sh", "-c", "ls /proc/$PPID/fd 2>/dev/null | wc -l" }
+        local _, out = core.pipe { "sh", "-c", "sleep 0.2; ls /proc/$PPID/fd 2>/dev/null | wc -l" }
         return tonumber(out)
     end
     local before = open_files()
