@@ -35,6 +35,8 @@ PROGRAM := hvlua$(addprefix -,$(VARIANT))
 CORE_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard core/*.c))
 BINDINGS_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard bindings/*.c))
 TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/*.c))
+LIBRARY := $(wildcard scripts/hv/*.lua scripts/hv/*/*.lua)
+EMBEDDED := $(filter-out %/meta.lua,$(LIBRARY))
 GUESTS := $(patsubst %.S,build/%.elf,$(wildcard guests/arm64/*.S \
 	guests/x86_64/*.S))
 
@@ -61,22 +63,27 @@ WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 SANITIZERS := $(if $(SANITIZE),-fsanitize=$(SANITIZE) \
 	-fno-sanitize-recover=all -fno-omit-frame-pointer)
 
-COMPILE = $(CC) -std=c11 -D_GNU_SOURCE -pthread -Icore $(WARNINGS) \
+# One set of objects serves the program and the libraries, which export what the
+# public headers declare and nothing else.
+COMPILE = $(CC) -std=c11 -D_GNU_SOURCE -pthread -fPIC -fvisibility=hidden \
+	-fno-semantic-interposition -Icore $(WARNINGS) \
 	$(SANITIZERS) $(CPPFLAGS) $(CFLAGS) -MMD -MP
 LINK = $(CC) -pthread $(SANITIZERS) $(CFLAGS) $(LDFLAGS)
 ASSEMBLE = $(CLANG) $(if $(call yes,WERROR),-Werror) -MMD -MP
 
-# What a link ends with. libunicorn is looked for in folder $1, as seen from the
-# output, where `make deps` puts one, before the system's. (Sanitizers open it
-# for the program, and of the two tags only the older counts then.)
+# What a link ends with. libunicorn is looked for in folder $1, where `make deps`
+# puts one, before the system's. (Sanitizers open it for the program, and of the
+# two tags only the older counts then.)
 ifeq ($(UNAME_S),Darwin)
-libs = -framework Hypervisor $(LDLIBS)
+LIBS := -framework Hypervisor
+libs = $(LIBS) $(LDLIBS)
 ENTITLEMENTS := entitlements.plist
 SIGN = codesign --sign - --force --entitlements $(ENTITLEMENTS) $@
 else
-libs = '-Wl,-rpath,$$ORIGIN/$1' \
+LIBS := -ldl -lm
+libs = '-Wl,-rpath,$1' \
 	-Wl,$(if $(SANITIZE),--disable-new-dtags,--enable-new-dtags) \
-	-ldl -lm $(LDLIBS)
+	$(LIBS) $(LDLIBS)
 # Lua's C modules find Lua in the program: where it is a static library, also
 # what hvlua itself does not call.
 EXPORT := -Wl,-E -Wl,--whole-archive
@@ -86,14 +93,20 @@ endif
 # What each flags file holds. All that is built from it is built again when it
 # changes; objects are in it because a link with one less is another link.
 flags.core = $(COMPILE) $(UNICORN_CFLAGS)
-flags.bindings = $(COMPILE) $(if $(LUA_LIBS),$(LUA_CFLAGS),$(error no Lua 5.4))
-flags.program = $(LINK) $(CORE_OBJ) $(BINDINGS_OBJ) \
-	$(EXPORT) $(LUA_LIBS) $(EXPORTED) $(call libs,build/deps/lib)
-flags.tests = $(LINK) $1 $(CORE_OBJ) $(call libs,../../deps/lib)
+flags.library = sh scripts/library.sh $(EMBEDDED)
+flags.bindings = $(COMPILE) -I$(BUILD) \
+	$(or $(LUA_CFLAGS),$(if $(LUA_LIBS),,$(error no Lua 5.4)))
+program = $(LINK) $(CORE_OBJ) $(BINDINGS_OBJ) \
+	$(EXPORT) $(LUA_LIBS) $(EXPORTED) $(call libs,$1)
+flags.program = $(call program,$$ORIGIN/build/deps/lib)
+flags.tests = $(LINK) $1 $(CORE_OBJ) $(call libs,$$ORIGIN/../../deps/lib)
 flags.guests = $(ASSEMBLE); $(LLD)
 
-FLAGS := $(addprefix $(BUILD)/,core.flags bindings.flags program.flags \
-	tests.flags) build/guests.flags
+FLAGS := $(addprefix $(BUILD)/,core.flags library.flags bindings.flags \
+	program.flags tests.flags) build/guests.flags
+
+DOCUMENTED := Makefile
+include scripts/install.mk
 
 $(FLAGS): %.flags: FORCE | $(FIRST)
 	@mkdir -p $(@D)
@@ -109,6 +122,7 @@ $(Q)$(flags.$1) -c -o $@ $<
 endef
 
 define link
+@mkdir -p $(@D)
 @echo '  LINK    $@'
 $(Q)$1 -o $@
 $(Q)$(SIGN)
@@ -119,6 +133,12 @@ $(CORE_OBJ): $(BUILD)/%.o: %.c $(BUILD)/core.flags
 
 $(BINDINGS_OBJ): $(BUILD)/%.o: %.c $(BUILD)/bindings.flags
 	$(call compile,bindings)
+
+$(BUILD)/library.inc: $(EMBEDDED) scripts/library.sh $(BUILD)/library.flags
+	@echo '  GEN     $@'
+	$(Q)$(flags.library) >$@
+
+$(BUILD)/bindings/openlib.o: $(BUILD)/library.inc
 
 $(TESTS:=.o): $(BUILD)/%.o: %.c $(BUILD)/core.flags
 	$(call compile,core)
@@ -181,7 +201,7 @@ distclean: clean ## remove build/deps too
 	@rm -rf build
 
 help: ## show this
-	@sed -n 's/^\([a-z]*\):.* ## \(.*\)/make \1|\2/p' Makefile | \
+	@sed -n 's/^\([a-z]*\):.* ## \(.*\)/make \1|\2/p' $(DOCUMENTED) | \
 		while IFS='|' read -r name text; do \
 			printf '%-16s %s\n' "$$name" "$$text"; \
 		done

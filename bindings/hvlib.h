@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 
 #include "../core/vmm.h"
+#include "hvlua.h"
 
 #define HV_VERSION "0.1.0"
 
@@ -205,11 +206,14 @@ int vm_on(lua_State *L);
 int vcpu_run(lua_State *L);
 int vcpu_stop(lua_State *L);
 
+/* ---- openlib.c ----------------------------------------------------------- */
+
+/* Put the Lua library, as it is compiled in, into package.preload. */
+void open_preload(lua_State *L);
+
 /* ---- proclib.c, spawnlib.c ------------------------------------------------ */
 
 int hvproc_pipe(lua_State *L);
 void spawn_open(lua_State *L); /* adds its functions to the table on top */
-
-int luaopen_hv_core(lua_State *L);
 
 #endif

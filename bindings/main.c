@@ -90,23 +90,26 @@ static int program_path(char *path, size_t size)
 }
 
 /* package.path = "<folder>/scripts/?.lua;<folder>/scripts/?/init.lua;" .. it,
- * where <folder> is the program's. */
-static void set_path(lua_State *L)
+ * where <folder> is the program's and has the Lua library: the source tree, where
+ * that is being worked on. False: it is not there. Then the one inside the program
+ * serves, wherever that was installed or moved to. */
+static bool use_source_tree(lua_State *L)
 {
     char path[4096], *slash;
+    const char *init;
 
-    if (program_path(path, sizeof path) < 0)
-        return;
-    slash = strrchr(path, '/');
-    if (!slash)
-        return;
+    if (program_path(path, sizeof path) < 0 || !(slash = strrchr(path, '/')))
+        return false;
     *slash = '\0';
+    init = lua_pushfstring(L, "%s/scripts/hv/init.lua", path);
+    if (access(init, R_OK) < 0)
+        return false;
     lua_getglobal(L, "package");
     lua_pushfstring(L, "%s/scripts/?.lua;%s/scripts/?/init.lua;", path, path);
     lua_getfield(L, -2, "path");
     lua_concat(L, 2);
     lua_setfield(L, -2, "path");
-    lua_pop(L, 1);
+    return true;
 }
 
 /* ---- running ---------------------------------------------------------------------- */
@@ -315,8 +318,9 @@ static int pmain(lua_State *L)
 
     luaL_openlibs(L);
     luaL_requiref(L, "hv.core", luaopen_hv_core, 0);
+    if (!use_source_tree(L))
+        open_preload(L);
     lua_settop(L, 0);
-    set_path(L);
     catch_interrupts(L);
     lua_gc(L, LUA_GCGEN, 0, 0);
     lua_pushboolean(L, run_line(L, argv, argc) == LUA_OK);

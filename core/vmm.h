@@ -17,6 +17,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
 struct vmm;     /* a machine: guest memory and vCPUs on one backend */
 struct vmm_cpu; /* a vCPU of a machine */
 
@@ -385,5 +390,10 @@ int vmm_watchpoint(struct vmm_cpu *cpu, uint64_t va, unsigned size,
 /* The guest physical address behind a virtual one, by the guest's tables as
  * they are now. 1 mapped, 0 not mapped. */
 int vmm_translate(struct vmm_cpu *cpu, uint64_t va, uint64_t *pa);
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
 
 #endif

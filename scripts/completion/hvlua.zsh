@@ -1,0 +1,13 @@
+#compdef hvlua
+# SPDX-License-Identifier: MIT
+# zsh completion for hvlua: options, their values, scripts, then any files.
+
+_arguments -S \
+    '*-e+[run code]:code:' \
+    '*-l+[require a module into a global of that name]:module:' \
+    '(-v --version)'{-v,--version}'[show versions]' \
+    '--backend=[the backend where a script names none]:backend:(kvm unicorn)' \
+    "--arch=[the guests' architecture where a script names none]:architecture:(arm64 x86_64)" \
+    '--help[show what there is]' \
+    '1:script:_files -g "*.lua"' \
+    '*::argument:_files'
