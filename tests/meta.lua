@@ -1,0 +1,595 @@
+-- SPDX-License-Identifier: MIT
+-- scripts/hv/meta.lua names all that hvlua has, nothing else, and the types of it:
+-- what is new, gone or renamed on one side only fails here.
+local t = ...
+local hv = require "hv"
+local core = require "hv.core"
+local luacats = dofile(t.folder .. "/tests/meta/luacats.lua")
+
+local file = luacats.read(t.folder .. "/scripts/hv/meta.lua")
+local classes, aliases = file.classes, file.aliases
+
+-- ---- names -----------------------------------------------------------------
+
+local looked_at = {} -- class -> true; "class.field" -> true: a value was seen;
+                     -- "class.field?" -> true: it was missing
+
+-- Fields and functions of a class and its parents.
+local function members(name, found)
+    local class = assert(classes[name], name)
+    found, looked_at[name] = found or {}, true
+    for _, parent in ipairs(class.parents) do
+        members(parent, found)
+    end
+    for _, part in ipairs { class.fields, class.functions } do
+        for key, value in pairs(part) do
+            found[key] = value
+        end
+    end
+    return found
+end
+
+local function compare(what, said, live)
+    local wrong = {}
+    for name in pairs(live) do
+        if said[name] == nil then
+            wrong[#wrong + 1] = ("meta.lua lacks %s"):format(name)
+        end
+    end
+    for name in pairs(said) do
+        if live[name] == nil then
+            wrong[#wrong + 1] = ("only meta.lua has %s"):format(name)
+        end
+    end
+    table.sort(wrong)
+    if #wrong > 0 then
+        error(what .. ": " .. table.concat(wrong, ", "), 2)
+    end
+end
+
+-- The keys of tables, metamethods apart.
+local function names(...)
+    local found = {}
+    for _, from in ipairs { ... } do
+        for name in pairs(from) do
+            found[name] = not name:find "^__" or nil
+        end
+    end
+    return found
+end
+
+local function set(text)
+    local found = {}
+    for name in text:gmatch "[%w_]+" do
+        found[math.tointeger(name) or name] = true
+    end
+    return found
+end
+
+-- The literals that a type allows.
+local function literals(ty, found)
+    found = found or {}
+    for _, part in ipairs(ty.union or {}) do
+        literals(part, found)
+    end
+    if ty.literal then
+        found[ty.literal] = true
+    elseif aliases[ty.name] then
+        literals(aliases[ty.name], found)
+    end
+    return found
+end
+
+local function upvalue(fn, wanted)
+    for i = 1, 255 do
+        local name, value = debug.getupvalue(fn, i)
+        if name == wanted then
+            return value
+        end
+    end
+    error("no upvalue " .. wanted, 2)
+end
+
+-- Fields that C compares one by one are in no list: every word in quotes in the C
+-- sources may be one, and those are that the object does not refuse as unknown.
+local words = {}
+for _, folder in ipairs { t.folder .. "/bindings/", t.folder .. "/core/" } do
+    local _, listing = t.run { "ls", folder }
+    for name in listing:gmatch "[^\n]+%.c" do
+        local source <close> = assert(io.open(folder .. name))
+        for word in source:read "a":gmatch '"([%a_][%w_]*)"' do
+            words[word] = true
+        end
+    end
+end
+
+local function answered(object)
+    local found = {}
+    for word in pairs(words) do
+        local ok, why = pcall(function() return object[word] end)
+        found[word] = ok or not why:find " has no " or nil
+    end
+    return names(found)
+end
+
+-- ---- types -----------------------------------------------------------------
+
+local fits
+
+local function note(name, key, value)
+    looked_at[name .. "." .. key .. (value == nil and "?" or "")] = true
+end
+
+-- Is it such an object, by the name in its metatable? A plain table has the fields
+-- of the class, each of its type; which one has not, is worth an error.
+local function instance(value, name)
+    local mt = debug.getmetatable(value)
+    if mt and mt.__name then
+        local own = "hv." .. mt.__name:gsub("^hv%.", "")
+        return name == own or name:sub(1, #own + 1) == own .. "."
+    elseif type(value) ~= "table" then
+        return false
+    end
+    local said = members(name)
+    compare(name, said, setmetatable(names(value), { __index = function(_, key)
+        return said[key].optional or nil
+    end }))
+    for key, field in pairs(said) do
+        if value[key] ~= nil and not fits(value[key], field.type) then
+            error(("%s: %s is %s, want %s"):format(name, key, tostring(value[key]),
+                                                   field.type.text))
+        end
+        note(name, key, value[key])
+    end
+    return true
+end
+
+function fits(value, ty)
+    local kind = type(value)
+    if ty.union then
+        for _, one in ipairs(ty.union) do
+            if fits(value, one) then
+                return true
+            end
+        end
+        return false
+    elseif ty.array then
+        for i = 1, kind == "table" and #value or 0 do
+            if not fits(value[i], ty.array) then
+                return false
+            end
+        end
+        return kind == "table"
+    elseif ty.literal then
+        return value == ty.literal
+    elseif ty.params then
+        return kind == "function"
+    elseif aliases[ty.name] then
+        return fits(value, aliases[ty.name])
+    elseif classes[ty.name] then
+        return instance(value, ty.name)
+    end
+    return ty.name == "any" or ty.name == kind or ty.name == math.type(value)
+end
+
+local function check_type(what, value, ty)
+    ty = type(ty) == "string" and luacats.type(ty) or ty
+    if not fits(value, ty) then
+        error(("%s is %s, want %s"):format(what, tostring(value), ty.text), 2)
+    end
+end
+
+local function check_fields(name, object)
+    for key, field in pairs(classes[name].fields) do
+        if not (field.optional and object[key] == nil) then
+            check_type(name .. "." .. key, object[key], field.type)
+        end
+        note(name, key, object[key])
+    end
+end
+
+-- The parameters of a Lua function have the names that meta.lua gives them, in the
+-- longest form that it has. Of a C function only their number is known to C.
+local function check_functions(name, from)
+    for key, said in pairs(classes[name].functions) do
+        local fn, want, live = from[key], said.params, {}
+        t.eq(type(fn), "function", name .. "." .. key)
+        local info = debug.getinfo(fn, "uS")
+        for i = said.method and 2 or 1, info.nparams do
+            live[#live + 1] = debug.getlocal(fn, i)
+        end
+        live[#live + 1] = info.isvararg and "..." or nil
+        for _, overload in ipairs(said.overloads) do
+            local own = table.move(overload.params, said.method and 2 or 1,
+                                   #overload.params, 1, {})
+            want = #own > #want and own or want
+        end
+        if info.what ~= "C" then
+            t.eq(live, want, name .. "." .. key)
+        end
+    end
+end
+
+-- ---- the file, and the module ------------------------------------------------
+
+t.test("meta.lua is well formed", function()
+    t.eq(file.complaints, {})
+    t.eq(file.meta, "hv", 'what require "hv" finds')
+end)
+
+t.test("the module", function()
+    local lazy = upvalue(getmetatable(hv).__index, "lazy")
+    compare("hv", members "hv", names(hv, lazy))
+    check_functions("hv", setmetatable({ -- behind a function that only loads it
+        spawn = require "hv.spawn", size = require "hv.size",
+    }, { __index = hv }))
+    check_fields("hv", {
+        version = hv.version, image = setmetatable({}, { __name = "images" }),
+        device = setmetatable({}, { __name = "devices" }),
+        x86 = setmetatable({}, { __name = "x86" }),
+    })
+end)
+
+t.test("backends", function()
+    local list = hv.backends()
+    check_type("hv.backends()", list, "hv.backend[]")
+    local live = { arch = {}, name = {} }
+    for _, b in ipairs(list) do
+        live.arch[b.arch], live.name[b.name] = true, true
+    end
+    compare("hv.arch", literals(aliases["hv.arch"]), live.arch)
+    compare("hv.backend.name", literals(aliases["hv.backend.name"]), live.name)
+end)
+
+-- ---- machines ----------------------------------------------------------------
+
+t.on("machines", function(open)
+    local vm = open { memory = "64K" }
+    vm:vcpu()
+    compare("hv.machine", members "hv.machine", names(core.machine, answered(vm)))
+    check_functions("hv.machine", core.machine)
+    check_fields("hv.machine", vm)
+    check_type("hv.vm()", vm, "hv.machine")
+end)
+
+t.on("memory and views", function(open)
+    local vm = open { memory = "64K" }
+    local memory = vm:map { at = "1M", size = "64K" }
+    compare("hv.memory", members "hv.memory",
+            names(debug.getmetatable(memory), answered(memory)))
+    check_functions("hv.memory", memory)
+    check_fields("hv.memory", memory)
+    check_type("vm:map()", memory, "hv.memory")
+    local live = {}
+    for word in pairs(words) do
+        live[word] = pcall(vm.view, vm, word) or nil
+    end
+    compare("hv.view.width", literals(aliases["hv.view.width"]), live)
+    local view = vm:view "u16"
+    check_type("vm:view()", view, "hv.view")
+    compare("hv.view", members "hv.view", names(debug.getmetatable(view)))
+    check_type("view[0]", view[0], classes["hv.view"].index[2])
+end)
+
+-- ---- vCPUs -------------------------------------------------------------------
+
+-- A method that the other architecture alone has is there, and says so.
+local function elsewhere(cpu, name, arch)
+    local other = arch == "arm64" and "hv.vcpu.x86_64" or "hv.vcpu.arm64"
+    local ok, why = pcall(function() cpu[name](cpu, 0, 0, 0, 0, 0) end)
+    return classes[other].functions[name] and not ok and why:find " only "
+end
+
+t.on("vcpus", function(open, _, arch)
+    local vm = open { memory = "64K" }
+    local cpu, name = vm:vcpu(), "hv.vcpu." .. arch
+    -- what __index knows by name: registers and methods
+    local _, known = debug.getupvalue(debug.getmetatable(cpu).__index,
+                                      arch == "arm64" and 2 or 3)
+    local said, live = members(name), names(known, answered(cpu))
+    for key in pairs(cpu) do
+        live[key] = true
+    end
+    for key in pairs(live) do
+        live[key] = (said[key] or not elsewhere(cpu, key, arch)) and true or nil
+    end
+    compare(name, said, live)
+    check_type("vm:vcpu()", cpu, name)
+    check_functions("hv.vcpu", cpu)
+    check_functions(name, cpu)
+    check_fields("hv.vcpu", cpu)
+end)
+
+t.on("registers", function(open, _, arch)
+    local vm = open { memory = "64K" }
+    local cpu, count = vm:vcpu(), 0
+    for key, field in pairs(members("hv.vcpu." .. arch .. ".options")) do
+        local ok, value = pcall(function() return cpu[key] end)
+        if ok then
+            check_type(key, value, field.type)
+            count = count + 1
+        else -- not on this backend, or not on this processor
+            t.ok(not value:find " has no ", value)
+        end
+        -- no value fits: the name is known, and no vCPU is made
+        local why = t.raises(function() vm:vcpu { [key] = print } end, key .. ":")
+        t.ok(not why:find " has no ", why)
+    end
+    t.eq(#vm.cpus, 1)
+    t.ok(count > 100, count)
+end)
+
+-- ---- exits -------------------------------------------------------------------
+
+t.on("kinds of exits", function(open)
+    local vm = open()
+    local all, handled = {}, {}
+    for word in pairs(words) do
+        local taken, why = pcall(vm.on, vm, word, nil)
+        handled[word] = taken or nil
+        all[word] = taken or why:find "ends the run" and true or nil
+    end
+    compare("hv.exit.handled", literals(aliases["hv.exit.handled"]), handled)
+    compare("hv.exit.kind", literals(aliases["hv.exit.kind"]), all)
+end)
+
+local ran = {} -- architecture -> exits of it were looked at
+
+t.on("exits", function(open, _, arch)
+    local vm = t.guest(open, {
+        arm64 = [[
+            hvc   #1
+            mov   x1, #0x40000000
+            ldr   w2, [x1]
+            str   w2, [x1]
+            mrs   x2, s3_0_c15_c2_1
+            mov   x0, #7
+            hvc   #0
+            msr   vbar_el1, x1
+            udf   #0
+        ]],
+        x86_64 = [[
+            out   %al, $0xe8
+            in    $0x60, %al
+            out   %al, $0x60
+            mov   $7, %ax
+            out   %al, $0xe8
+            cli
+            hlt
+        ]],
+    })
+    vm:hypercall(7, function(cpu)
+        cpu:stop { "anything" }
+    end)
+    local last
+    repeat
+        last = vm:run { timeout = 10 }
+        check_type("vm:run()", last, "hv.exit")
+    until last.kind == "fault" or last.kind == "halt" or last.kind == "timeout"
+    t.eq(last.kind, arch == "arm64" and "fault" or "halt")
+    vm = t.guest(open, { arm64 = "hvc #0", x86_64 = "out %al, $0xe8" })
+    vm:on("hvc", function() vm:close() end)
+    check_type("the exit of a machine that is closed", vm:run(), "hv.exit")
+    ran[arch] = true
+end)
+
+-- ---- option tables -----------------------------------------------------------
+
+-- Literals that an option's type allows are those that the refusal of another lists.
+local function check_literals(what, field, try)
+    local said = literals(field.type)
+    local first = next(said)
+    local _, why = pcall(try, math.type(first) and 77 or "qqqqqqqqqq")
+    local use = first and why and why:match "use ([^\n]* or [^\n]*)$"
+    if use then
+        said["or"] = true
+        compare(what, said, set(use))
+    end
+    return use ~= nil
+end
+
+local SAMPLES = {
+    boolean = true, integer = 1, float = 0.5, string = "1", ["function"] = print,
+    table = {}, userdata = io.stdout, thread = coroutine.create(print),
+}
+-- These take whatever they get.
+local UNCHECKED = {
+    ["hv.map.options.shared"] = true, ["hv.attach.options.name"] = true,
+    ["hv.spawn.options.on_output"] = true,
+}
+
+-- A value is refused for its type where meta.lua says another, and only there.
+local function check_samples(what, field, give)
+    local first = next(literals(field.type))
+    for kind, sample in pairs(SAMPLES) do
+        local ok, why = pcall(give, sample)
+        local refused = not ok and (why:find " expected" or why:find " must be a"
+            or why:find " not a 64%-bit integer" or why:find ": use .* or ") and true
+        local fit = UNCHECKED[what] or fits(sample, field.type)
+        if type(sample) ~= type(first) and refused == fit then
+            error(("%s: a %s is %s, want %s"):format(what, kind, ok and "taken" or why,
+                                                     field.type.text))
+        end
+    end
+end
+
+-- The fields that cannot be left out, without one of them.
+local function others(name, base, missing)
+    local given = {}
+    for key, field in pairs(classes[name].fields) do
+        if key ~= missing and not field.optional then
+            given[key] = 1 << 20
+        end
+    end
+    for key, value in pairs(base) do
+        given[key] = key ~= missing and value or nil
+    end
+    return given
+end
+
+-- `try` gives a table of options to their function, which lists its fields when one
+-- is like none of them. base(key) are those of which it needs some, to look at `key`.
+-- The result is how many of them list their values likewise.
+local function check_options(name, try, base)
+    local _, why = pcall(try, { qqqqqqqqqq = 1 })
+    local live = why:match "the fields are ([^\n]*)$"
+        or why:match "known options are ([^\n]*)$"
+    compare(name, members(name), set(t.ok(live, why)))
+    local listed, whole = 0, not name:find "%.fields$"
+    base = base or function() return {} end
+    local _, bare = pcall(function() try(others(name, base())) end)
+    for key, field in pairs(classes[name].fields) do
+        local what = name .. "." .. key
+        local function give(value)
+            local given = others(name, base(key), key)
+            given[key] = value
+            try(given)
+        end
+        check_samples(what, field, give)
+        listed = listed + (check_literals(what, field, give) and 1 or 0)
+        if whole and field.optional then
+            t.ok(not bare or not bare:find(" " .. key .. ": ", 1, true), bare)
+        elseif whole then
+            t.raises(function() try(others(name, base(key), key)) end, key .. ":")
+        end
+        looked_at[what], looked_at[what .. "?"] = true, true
+    end
+    return listed
+end
+
+t.test("options of functions that need no machine", function()
+    t.eq(check_options("hv.vm.options", hv.vm), 2, "arch and backend list their values")
+    t.eq(check_options("hv.asm.options", function(opts)
+        opts.arch = opts.arch or (opts.bits or opts.syntax) and "x86_64" or nil
+        hv.asm("", opts)
+    end), 3, "so do arch, bits and syntax")
+    check_options("hv.image.options", function(opts) hv.image.from("x", opts) end)
+    check_options("hv.spawn.options", function(opts)
+        local w <close> = hv.spawn(opts)
+        t.ok(w)
+    end, function() return { function() end } end)
+end)
+
+t.on("options of methods and devices", function(open, _, arch)
+    local vm = open { memory = "64K" }
+    local cpu, idle, device = vm:vcpu(), open(), hv.device
+    check_options("hv.map.options", function(opts)
+        local fresh <close> = open()
+        fresh:map(opts)
+    end)
+    check_options("hv.run.options", function(opts) idle:run(opts) end)
+    check_options("hv.event." .. arch, function(event) cpu:inject(event) end)
+    check_options("hv.pl011.options", function(opts) device.pl011(vm, opts) end)
+    if arch == "x86_64" then -- it has ports
+        t.eq(check_options("hv.uart16550.options", function(opts)
+            device.uart16550(vm, opts)
+        end), 1, "shift lists its values")
+        t.eq(check_options("hv.device.exit.options", function(opts)
+            device.exit(vm, opts)
+        end), 1, "style lists its values")
+        check_options("hv.attach.options", function(opts)
+            local fresh <close> = open()
+            fresh:attach(opts)
+        end, function(key)
+            local ports = key == "port" or key == "count"
+            return ports and { port = 0x60, read = print }
+                or { at = 0, size = 1, read = print }
+        end)
+        compare("hv.segment", members "hv.segment", names(cpu.cs))
+        compare("hv.table", members "hv.table", names(cpu.gdtr))
+        check_options("hv.segment.fields", function(fields) cpu.cs = fields end)
+        check_options("hv.table.fields", function(fields) cpu.gdtr = fields end)
+    end
+end)
+
+-- ---- what is written in Lua --------------------------------------------------
+
+t.test("images", function()
+    compare("hv.images", members "hv.images", names(hv.image))
+    check_functions("hv.images", hv.image)
+    t.eq(classes["hv.images"].call.params, { "path", "opts" })
+    local image, raw = hv.asm "nop", hv.image.from "raw"
+    local bare = hv.image.new { name = "bare", base = 0, segments = {}, symbols = {} }
+    local metatable = getmetatable(image)
+    t.ok(image.segments and image.bytes)
+    compare("hv.image", members "hv.image",
+            names(image, raw, upvalue(metatable.__index, "methods")))
+    t.eq(metatable.__len ~= nil, classes["hv.image"].operators.len)
+    for _, each in ipairs { image, raw, bare } do
+        check_fields("hv.image", each)
+        check_functions("hv.image", each)
+        check_type("an image", each, "hv.image")
+    end
+end)
+
+t.test("workers and reports", function()
+    local w <close> = hv.spawn(function(worker)
+        worker:send "unheard"
+        local found = {}
+        for name in pairs(getmetatable(worker).__index) do
+            found[name] = not name:find "^__" or nil
+        end
+        return found
+    end)
+    local report = w:wait(20)
+    t.ok(report.ok, report.error)
+    check_type("wait()", report, "hv.report")
+    compare("hv.worker.self", members "hv.worker.self", report.results[1])
+    local live = names(upvalue(getmetatable(w).__index, "methods"))
+    for key in pairs(classes["hv.worker"].fields) do
+        live[key] = w[key] ~= nil or nil -- the others are its own business
+    end
+    compare("hv.worker", members "hv.worker", live)
+    check_functions("hv.worker", w)
+    check_fields("hv.worker", w)
+    check_type("hv.spawn()", w, "hv.worker")
+    local dead <close> = hv.spawn(function(worker) worker:receive() end)
+    dead:kill()
+    check_type("wait()", dead:wait(20), "hv.report")
+end)
+
+t.on("devices and x86", function(open, _, arch)
+    compare("hv.devices", members "hv.devices", names(hv.device))
+    local loaded = {}
+    for name in pairs(hv.device) do
+        loaded[name] = require("hv.device." .. name)
+    end
+    check_functions("hv.devices", loaded)
+    local vm = open { memory = "64K" }
+    for i, name in ipairs { "uart16550", "pl011" } do
+        local uart = hv.device[name](vm, { at = i << 24 })
+        compare("hv.uart", members "hv.uart", names(getmetatable(uart).__index))
+        check_functions("hv.uart", uart)
+    end
+    compare("hv.x86", members "hv.x86", names(hv.x86))
+    check_functions("hv.x86", hv.x86)
+    if arch == "x86_64" then
+        local said = members "hv.vcpu.x86_64.options"
+        for _, registers in ipairs { hv.x86.protected(), hv.x86.long(vm, 0x1000) } do
+            for name, value in pairs(registers) do
+                t.ok(said[name], name)
+                t.eq(type(value) == "table", said[name].type.text == "hv.segment", name)
+            end
+        end
+    end
+end)
+
+t.test("nothing in meta.lua was passed over", function()
+    if not (ran.arm64 and ran.x86_64) then
+        t.skip "there were not guests of both architectures"
+    end
+    local missed = {}
+    for name, class in pairs(classes) do
+        if not looked_at[name] then
+            missed[#missed + 1] = name
+        end
+        for key, field in pairs(class.fields) do
+            local what = name .. "." .. key
+            if field.optional and not (looked_at[what] and looked_at[what .. "?"]) then
+                missed[#missed + 1] = what
+            end
+        end
+    end
+    table.sort(missed)
+    t.ok(#missed == 0, "nothing live was seen of " .. table.concat(missed, ", "))
+end)
