@@ -51,18 +51,23 @@ const struct device *dev_find(const struct machine *m,
 static void read_answer(lua_State *co, const struct device *dev,
                         struct vmm_exit *exit, uint64_t offset)
 {
-    const char *name = "without name", *got = luaL_typename(co, -1);
+    const char *name = "without name", *got;
     int exact;
+    uint64_t value = (uint64_t)lua_tointegerx(co, -1, &exact);
 
-    exit->value = (uint64_t)lua_tointegerx(co, -1, &exact);
-    if (exact && lua_type(co, -1) == LUA_TNUMBER)
+    if (exact && lua_type(co, -1) == LUA_TNUMBER) {
+        exit->value = value;
         return;
+    }
+    got = obj_name(co, -1);
     if (lua_rawgeti(co, ARG_DEVICES, dev->name) == LUA_TSTRING)
         name = lua_tostring(co, -1);
+    lua_rawgeti(co, ARG_DEVICES, dev->read);
+    obj_where(co, -1);
     luaL_error(co,
-               "device \"%s\": read at offset %I: an integer expected, got "
+               "%sdevice \"%s\": read at offset %I: an integer expected, got "
                "%s",
-               name, (LUAI_UACINT)offset, got);
+               lua_tostring(co, -1), name, (LUAI_UACINT)offset, got);
 }
 
 void dev_call(lua_State *co, const struct device *dev, struct vmm_exit *exit)
@@ -86,19 +91,32 @@ void dev_call(lua_State *co, const struct device *dev, struct vmm_exit *exit)
 
 /* ---- attaching ------------------------------------------------------------------- */
 
-static int function_field(lua_State *L, const char *name, int devices)
+/* Push the field `name`: a function or nil. */
+static bool function_field(lua_State *L, const char *name)
 {
-    char what[24] = "attach: ";
-
     lua_getfield(L, 2, name);
-    if (lua_isnil(L, -1)) {
-        lua_pop(L, 1);
-        return LUA_NOREF;
-    }
-    if (!lua_isfunction(L, -1))
-        luaL_error(L, "%s: a function expected, got %s", strcat(what, name),
+    if (!lua_isnil(L, -1) && !lua_isfunction(L, -1))
+        luaL_error(L, "attach: %s: a function expected, got %s", name,
                    luaL_typename(L, -1));
-    return luaL_ref(L, devices);
+    return !lua_isnil(L, -1);
+}
+
+/* What is on top as a reference; LUA_NOREF for nil. */
+static int reference(lua_State *L, int devices)
+{
+    if (!lua_isnil(L, -1))
+        return luaL_ref(L, devices);
+    lua_pop(L, 1);
+    return LUA_NOREF;
+}
+
+/* A device is either in memory or on ports. */
+static void exclude(lua_State *L, const char *name, const char *other)
+{
+    if (lua_getfield(L, 2, name) != LUA_TNIL)
+        luaL_error(L, "attach: %s: goes with %s: this device has %s", name,
+                   strcmp(name, "count") == 0 ? "port" : "at", other);
+    lua_pop(L, 1);
 }
 
 static void read_place(lua_State *L, const struct machine *m, struct device *d)
@@ -107,6 +125,8 @@ static void read_place(lua_State *L, const struct machine *m, struct device *d)
     if (d->port) {
         if (vmm_arch(m->vm) != VMM_X86_64)
             luaL_error(L, "attach: port: only x86_64 has ports: use at");
+        exclude(L, "at", "port");
+        exclude(L, "size", "port");
         d->at = obj_address(L, -1, "attach: port");
         d->size = 1;
         if (lua_getfield(L, 2, "count") != LUA_TNIL)
@@ -115,6 +135,7 @@ static void read_place(lua_State *L, const struct machine *m, struct device *d)
             luaL_error(L, "attach: ports are 0 to 0xffff");
         return;
     }
+    exclude(L, "count", "at");
     lua_getfield(L, 2, "at");
     d->at = obj_address(L, -1, "attach: at");
     lua_getfield(L, 2, "size");
@@ -147,15 +168,21 @@ static void check_free(lua_State *L, const struct machine *m,
                        (LUAI_UACINT)r.at);
 }
 
-static void insert(lua_State *L, struct machine *m, const struct device *d)
+static void make_room(lua_State *L, struct machine *m)
 {
-    size_t i = below(m, d->port, d->at);
     struct device *list =
         realloc(m->device, (m->devices + 1) * sizeof *m->device);
 
     if (!list)
         luaL_error(L, "attach: out of memory");
     m->device = list;
+}
+
+static void insert(struct machine *m, const struct device *d)
+{
+    size_t i = below(m, d->port, d->at);
+    struct device *list = m->device;
+
     memmove(&list[i + 1], &list[i], (m->devices - i) * sizeof *list);
     list[i] = *d;
     m->devices++;
@@ -168,20 +195,24 @@ int vm_attach(lua_State *L)
                                         "read", "write", "name", NULL};
     struct machine *m = vm_self(L);
     struct device d;
-    int devices;
+    bool reads, writes;
 
-    obj_arguments(L, 2, "attach");
+    obj_method(L, 1, "attach");
     obj_fields(L, 2, "attach", names);
     read_place(L, m, &d);
     check_free(L, m, &d);
+    lua_settop(L, 2);
     lua_getiuservalue(L, 1, UV_DEVICES);
-    devices = lua_gettop(L);
-    lua_getfield(L, 2, "name");
-    d.name = lua_isnil(L, -1) ? LUA_NOREF : luaL_ref(L, devices);
-    d.read = function_field(L, "read", devices);
-    d.write = function_field(L, "write", devices);
-    if (d.read == LUA_NOREF && d.write == LUA_NOREF)
+    if (lua_getfield(L, 2, "name") != LUA_TNIL)
+        obj_string(L, -1, "attach: name", "a string");
+    reads = function_field(L, "read");
+    writes = function_field(L, "write");
+    if (!reads && !writes)
         return luaL_error(L, "attach: needs a read or a write function");
-    insert(L, m, &d);
+    make_room(L, m);
+    d.write = reference(L, 3);
+    d.read = reference(L, 3);
+    d.name = reference(L, 3);
+    insert(m, &d);
     return 0;
 }

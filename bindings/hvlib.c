@@ -4,6 +4,7 @@
 
 static const luaL_Reg functions[] = {{"backends", hv_backends},
                                      {"size", hv_size},
+                                     {"room", hv_room},
                                      {"pipe", hvproc_pipe},
                                      {NULL, NULL}};
 

@@ -94,6 +94,14 @@ uint64_t obj_size(lua_State *L, int idx, const char *what);
 uint64_t obj_address(lua_State *L, int idx, const char *what);
 uint64_t obj_integer(lua_State *L, int idx, const char *what);
 
+/* The string at `idx`; raises "what: expected expected, got ..." for all else, and
+ * for a string with a zero byte, which C would take for its end. */
+const char *obj_string(lua_State *L, int idx, const char *what,
+                       const char *expected);
+
+/* true or false at `idx`; nil: `otherwise`. */
+bool obj_boolean(lua_State *L, int idx, const char *what, bool otherwise);
+
 /* "rwx" at idx (nil: `otherwise`) as VMM_R | VMM_W | VMM_X; only letters of
  * `letters`. */
 unsigned obj_prot(lua_State *L, int idx, const char *what, const char *letters,
@@ -104,11 +112,21 @@ void obj_push_prot(lua_State *L, unsigned prot);
 void obj_fields(lua_State *L, int idx, const char *what,
                 const char *const *names);
 
+/* What to call the value at `idx` where an integer was expected: its type, or the
+ * number where it is one. It may be left on the stack. */
+const char *obj_name(lua_State *L, int idx);
+
+/* Push "file:line: " of where the function at `idx` is written, or "": the place
+ * of a mistake that it has returned. */
+void obj_where(lua_State *L, int idx);
+
 /* The name nearest to `name`, or NULL. */
 const char *obj_nearest(const char *name, const char *const *names);
 
-/* Raise unless argument `last` is the last one. */
-void obj_arguments(lua_State *L, int last, const char *what);
+/* Raise where a method (the object is argument 1) or a function was given more
+ * than `most` arguments. */
+void obj_method(lua_State *L, int most, const char *what);
+void obj_function(lua_State *L, int most, const char *what);
 
 int hv_size(lua_State *L); /* core.size(value [, what]) --> bytes */
 
@@ -123,6 +141,7 @@ void vm_open(lua_State *L); /* leaves the table of methods */
 
 void mem_open(lua_State *L);
 extern const luaL_Reg mem_methods[]; /* of the machine */
+int hv_room(lua_State *L);           /* core.room(vm, at, n) --> at */
 
 void vcpu_open(lua_State *L);
 int vm_vcpu(lua_State *L);

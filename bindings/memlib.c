@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* memlib.c - guest memory as Lua objects: map, typed access, views. Addresses
  * are guest physical everywhere, also in a memory object's methods. */
+#include <stdio.h>
 #include <string.h>
+
+#include <lualib.h>
 
 #include "hvlib.h"
 
@@ -40,12 +43,8 @@ static void read_range(lua_State *L, struct vmm_range *r)
     r->size = obj_size(L, -1, "map: size");
     lua_getfield(L, 2, "prot");
     r->prot = obj_prot(L, -1, "map: prot", "rwx", VMM_R | VMM_W | VMM_X);
-    if (lua_getfield(L, 2, "file") != LUA_TNIL) {
-        if (lua_type(L, -1) != LUA_TSTRING)
-            luaL_error(L, "map: file: a path expected, got %s",
-                       luaL_typename(L, -1));
-        r->file = lua_tostring(L, -1);
-    }
+    if (lua_getfield(L, 2, "file") != LUA_TNIL)
+        r->file = obj_string(L, -1, "map: file", "a path");
     if (lua_getfield(L, 2, "host") != LUA_TNIL) {
         if (!lua_islightuserdata(L, -1))
             luaL_error(L,
@@ -56,7 +55,7 @@ static void read_range(lua_State *L, struct vmm_range *r)
     }
     optional(L, "offset", "map: offset", &r->offset);
     lua_getfield(L, 2, "shared");
-    r->shared = lua_toboolean(L, -1);
+    r->shared = obj_boolean(L, -1, "map: shared", false);
     if (r->offset && !r->file)
         luaL_error(L, "map: offset: only with file");
 }
@@ -70,7 +69,7 @@ static int mem_map(lua_State *L)
     struct vmm_range range = {0};
     struct memory *mem;
 
-    obj_arguments(L, 2, "map");
+    obj_method(L, 1, "map");
     read_range(L, &range);
     lua_getiuservalue(L, 1, UV_MEMORY);
     lua_rawgeti(L, -1, (lua_Integer)range.at); /* old = memory[at] */
@@ -114,6 +113,7 @@ static int mem_unmap(lua_State *L)
     struct machine *m = vm_self(L);
     struct memory *mem = luaL_testudata(L, 2, HV_MEMORY);
 
+    obj_method(L, 1, "unmap");
     if (mem && mem->machine != m)
         return luaL_error(L, "unmap: that memory is another machine's");
     if (mem && !mem->mapped)
@@ -126,6 +126,7 @@ static int object_unmap(lua_State *L)
 {
     struct memory *mem = mem_self(L);
 
+    obj_method(L, 0, "unmap");
     lua_getiuservalue(L, 1, 1);
     unmap(L, mem->machine, lua_gettop(L), mem->at);
     return 0;
@@ -136,6 +137,7 @@ static int object_protect(lua_State *L)
     struct memory *mem = mem_self(L);
     unsigned prot = obj_prot(L, 2, "protect: prot", "rwx", 0);
 
+    obj_method(L, 1, "protect");
     if (vmm_protect(mem->machine->vm, mem->at, prot) < 0)
         return obj_fail(L);
     return 0;
@@ -146,8 +148,10 @@ static int mem_protect(lua_State *L)
 {
     struct machine *m = vm_self(L);
     uint64_t at = obj_address(L, 2, "protect: at");
+    unsigned prot = obj_prot(L, 3, "protect: prot", "rwx", 0);
 
-    if (vmm_protect(m->vm, at, obj_prot(L, 3, "protect: prot", "rwx", 0)) < 0)
+    obj_method(L, 2, "protect");
+    if (vmm_protect(m->vm, at, prot) < 0)
         return obj_fail(L);
     return 0;
 }
@@ -167,12 +171,13 @@ static size_t count(lua_State *L, int idx, const char *what)
 }
 
 /* Checked before the buffer is made: a guest's length must not allocate. */
-static void push_bytes(lua_State *L, struct machine *m, uint64_t at, size_t n)
+static void push_bytes(lua_State *L, struct machine *m, uint64_t at, size_t n,
+                       const char *what)
 {
     luaL_Buffer b;
     char *to;
 
-    if (vmm_mapped(m->vm, at, n) < 0)
+    if (vmm_mapped(m->vm, at, n, what) < 0)
         obj_fail(L);
     to = luaL_buffinitsize(L, &b, n);
     vmm_read(m->vm, at, to, n);
@@ -184,8 +189,10 @@ static int mem_read(lua_State *L)
 {
     struct machine *m = vm_self(L);
     uint64_t at = obj_address(L, 2, "read: at");
+    size_t n = count(L, 3, "read: size");
 
-    push_bytes(L, m, at, count(L, 3, "read: size"));
+    obj_method(L, 2, "read");
+    push_bytes(L, m, at, n, "read");
     return 1;
 }
 
@@ -195,12 +202,34 @@ static int mem_write(lua_State *L)
     struct machine *m = vm_self(L);
     uint64_t at = obj_address(L, 2, "write: at");
 
+    obj_method(L, 2, "write");
     if (lua_type(L, 3) != LUA_TSTRING)
         return luaL_error(L, "write: a string of bytes expected, got %s",
                           luaL_typename(L, 3));
     if (vmm_write(m->vm, at, lua_tostring(L, 3), lua_rawlen(L, 3)) < 0)
         return obj_fail(L);
     return 0;
+}
+
+/* room(vm, at, n) --> at as an integer: what vm:load(), which is written in Lua,
+ * asks before it writes anything. */
+int hv_room(lua_State *L)
+{
+    struct machine *m = luaL_testudata(L, 1, HV_MACHINE);
+    uint64_t at, n;
+
+    if (!m)
+        return luaL_error(L,
+                          "machine expected as the first argument, got %s: "
+                          "write a:b(), not a.b()",
+                          luaL_typename(L, 1));
+    vm_usable(L, m);
+    at = obj_address(L, 2, "load: at");
+    n = obj_size(L, 3, "load: size");
+    if (vmm_mapped(m->vm, at, n, "load") < 0)
+        return obj_fail(L);
+    lua_pushinteger(L, (lua_Integer)at);
+    return 1;
 }
 
 /* vm:fill(at, n [, byte]) */
@@ -211,6 +240,7 @@ static int mem_fill(lua_State *L)
     uint64_t n = obj_size(L, 3, "fill: size");
     uint64_t byte = lua_isnoneornil(L, 4) ? 0 : obj_integer(L, 4, "fill: byte");
 
+    obj_method(L, 3, "fill");
     if (byte > 0xff)
         return luaL_error(L, "fill: byte: %I is not 0 to 255",
                           (LUAI_UACINT)byte);
@@ -227,6 +257,7 @@ static int mem_find(lua_State *L)
     uint64_t n = obj_size(L, 4, "find: size");
     int rc;
 
+    obj_method(L, 3, "find");
     if (lua_type(L, 2) != LUA_TSTRING)
         return luaL_error(L, "find: a string of bytes expected, got %s",
                           luaL_typename(L, 2));
@@ -248,13 +279,51 @@ static int mem_cstring(lua_State *L)
     size_t max = lua_isnoneornil(L, 3) ? 65536 : count(L, 3, "cstring: max");
     size_t len;
 
+    obj_method(L, 2, "cstring");
     if (vmm_strlen(m->vm, at, max, &len) < 0)
         return obj_fail(L);
-    push_bytes(L, m, at, len);
+    push_bytes(L, m, at, len, "cstring");
     return 1;
 }
 
 /* ---- pack -------------------------------------------------------------------- */
+
+/* string[name], whatever the script has done to its globals. */
+static void push_string_function(lua_State *L, const char *name)
+{
+    lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+    lua_getfield(L, -1, LUA_STRLIBNAME);
+    lua_getfield(L, -1, name);
+    lua_replace(L, -3);
+    lua_pop(L, 1);
+}
+
+/* Call it with the `nargs` arguments above it. What it raises, "bad argument #2
+ * to '?' (number expected, got nil)", speaks of arguments that the script has not
+ * given and of no line: only the reason in it counts. */
+static void call_string_function(lua_State *L, int nargs, int nresults,
+                                 const char *what)
+{
+    const char *why, *reason;
+    int argument = 1;
+
+    if (lua_pcall(L, nargs, nresults, 0) == LUA_OK)
+        return;
+    why = lua_tostring(L, -1);
+    reason = strchr(why, '(');
+    if (reason && sscanf(why, "bad argument #%d", &argument) == 1)
+        why = lua_pushlstring(L, reason + 1, strlen(reason + 1) - 1);
+    if (argument == 1 || strcmp(what, "unpack") == 0)
+        luaL_error(L, "%s: format \"%s\": %s", what, lua_tostring(L, 2), why);
+    luaL_error(L, "%s: value %d: %s", what, argument - 1, why);
+}
+
+static void check_format(lua_State *L, const char *what)
+{
+    if (lua_type(L, 2) != LUA_TSTRING)
+        luaL_error(L, "%s: a format for string.%s expected, got %s", what, what,
+                   luaL_typename(L, 2));
+}
 
 /* vm:pack(format, at, ...) --> the address behind */
 static int mem_pack(lua_State *L)
@@ -262,15 +331,12 @@ static int mem_pack(lua_State *L)
     struct machine *m = vm_self(L);
     uint64_t at = obj_address(L, 3, "pack: at");
 
-    lua_getglobal(L, "string");
-    lua_getfield(L, -1, "pack");
+    check_format(L, "pack");
+    push_string_function(L, "pack");
     lua_replace(L, 3);
-    lua_pop(L, 1);
     lua_pushvalue(L, 2);
     lua_insert(L, 4); /* vm, format, pack, format, ... */
-    lua_call(L, lua_gettop(L) - 3, 1);
-    if (!m->vm)
-        return luaL_error(L, "the machine is closed");
+    call_string_function(L, lua_gettop(L) - 3, 1, "pack");
     if (vmm_write(m->vm, at, lua_tostring(L, -1), lua_rawlen(L, -1)) < 0)
         return obj_fail(L);
     lua_pushinteger(L, (lua_Integer)(at + lua_rawlen(L, -1)));
@@ -283,15 +349,14 @@ static size_t packed_size(lua_State *L, struct machine *m, uint64_t at)
 {
     size_t n = 65536;
 
-    lua_getglobal(L, "string");
-    lua_getfield(L, -1, "packsize");
+    push_string_function(L, "packsize");
     lua_pushvalue(L, 2);
     if (lua_pcall(L, 1, 1, 0) == LUA_OK)
         n = (size_t)lua_tointeger(L, -1);
     else
-        while (n > 1 && vmm_mapped(m->vm, at, n) < 0)
+        while (n > 1 && vmm_mapped(m->vm, at, n, "unpack") < 0)
             n--;
-    lua_pop(L, 2);
+    lua_pop(L, 1);
     return n;
 }
 
@@ -302,39 +367,51 @@ static int mem_unpack(lua_State *L)
     uint64_t at = obj_address(L, 3, "unpack: at");
     size_t n;
 
-    luaL_checktype(L, 2, LUA_TSTRING);
-    obj_arguments(L, 3, "unpack");
+    check_format(L, "unpack");
+    obj_method(L, 2, "unpack");
     n = packed_size(L, m, at);
-    lua_getglobal(L, "string");
-    lua_getfield(L, -1, "unpack");
+    push_string_function(L, "unpack");
     lua_pushvalue(L, 2);
-    push_bytes(L, m, at, n);
-    lua_call(L, 2, LUA_MULTRET); /* string.unpack(format, bytes) */
+    push_bytes(L, m, at, n, "unpack");
+    call_string_function(L, 2, LUA_MULTRET, "unpack"); /* (format, bytes) */
     lua_pushinteger(L, (lua_Integer)at + lua_tointeger(L, -1) - 1);
     lua_replace(L, -2);
-    return lua_gettop(L) - 4;
+    return lua_gettop(L) - 3;
 }
 
 /* ---- integers ------------------------------------------------------------------ */
 
-static int load_store(lua_State *L, struct machine *m, unsigned size,
-                      const char *name)
-{
-    uint64_t at = obj_address(L, 2, name), value;
+/* Integers by the logarithm of their size; in messages also their address and
+ * their value. */
+static const struct {
+    const char *name, *at, *value;
+} integers[] = {
+    {"u8", "u8: at", "u8: value"},
+    {"u16", "u16: at", "u16: value"},
+    {"u32", "u32: at", "u32: value"},
+    {"u64", "u64: at", "u64: value"},
+};
 
+static int load_store(lua_State *L, struct machine *m, int i)
+{
+    uint64_t at = obj_address(L, 2, integers[i].at), value;
+    unsigned size = 1u << i;
+
+    obj_method(L, 2, integers[i].name);
     if (lua_isnoneornil(L, 3)) {
         if (vmm_load(m->vm, at, size, &value) < 0)
             return obj_fail(L);
         lua_pushinteger(L, (lua_Integer)value);
         return 1;
     }
-    value = obj_integer(L, 3, name);
+    value = obj_integer(L, 3, integers[i].value);
     if (size < 8) { /* signed or unsigned: both are in range */
         int64_t high = (int64_t)value >> (8 * size - 1);
 
         if (high != 0 && high != 1 && high != -1)
-            return luaL_error(L, "%s: %I does not fit %d bytes", name,
-                              (LUAI_UACINT)value, (int)size);
+            return luaL_error(L, "%s: %I does not fit %d byte%s",
+                              integers[i].name, (LUAI_UACINT)value, (int)size,
+                              size == 1 ? "" : "s");
     }
     if (vmm_store(m->vm, at, size, value) < 0)
         return obj_fail(L);
@@ -344,22 +421,22 @@ static int load_store(lua_State *L, struct machine *m, unsigned size,
 /* vm:u8(at [, value]) ... vm:u64(at [, value]) */
 static int mem_u8(lua_State *L)
 {
-    return load_store(L, vm_self(L), 1, "u8");
+    return load_store(L, vm_self(L), 0);
 }
 
 static int mem_u16(lua_State *L)
 {
-    return load_store(L, vm_self(L), 2, "u16");
+    return load_store(L, vm_self(L), 1);
 }
 
 static int mem_u32(lua_State *L)
 {
-    return load_store(L, vm_self(L), 4, "u32");
+    return load_store(L, vm_self(L), 2);
 }
 
 static int mem_u64(lua_State *L)
 {
-    return load_store(L, vm_self(L), 8, "u64");
+    return load_store(L, vm_self(L), 3);
 }
 
 /* ---- views ------------------------------------------------------------------------ */
@@ -368,8 +445,7 @@ static int mem_u64(lua_State *L)
  * to guest memory. */
 struct view {
     struct machine *machine;
-    unsigned size;
-    const char *name;
+    int integer; /* index in integers */
 };
 
 static int view_access(lua_State *L)
@@ -377,13 +453,17 @@ static int view_access(lua_State *L)
     struct view *v = obj_self(L, "view");
 
     vm_usable(L, v->machine);
-    return load_store(L, v->machine, v->size, v->name);
+    return load_store(L, v->machine, v->integer);
 }
 
 /* view[at] = nil must not read. */
 static int view_newindex(lua_State *L)
 {
-    luaL_checktype(L, 3, LUA_TNUMBER);
+    struct view *v = obj_self(L, "view");
+
+    if (lua_isnil(L, 3))
+        return luaL_error(L, "%s: a number expected, got nil",
+                          integers[v->integer].value);
     return view_access(L);
 }
 
@@ -391,19 +471,30 @@ static int view_tostring(lua_State *L)
 {
     struct view *v = obj_self(L, "view");
 
-    lua_pushfstring(L, "view (%s)", v->name);
+    lua_pushfstring(L, "view (%s)", integers[v->integer].name);
     return 1;
 }
 
 /* vm:view("u8" | "u16" | "u32" | "u64") --> view */
 static int mem_view(lua_State *L)
 {
-    static const char *const names[] = {"u8", "u16", "u32", "u64", NULL};
+    enum { INTEGERS = sizeof integers / sizeof integers[0] };
     struct machine *m = vm_self(L);
-    int i = luaL_checkoption(L, 2, NULL, names);
-    struct view *v = lua_newuserdatauv(L, sizeof *v, 1);
+    const char *name = obj_string(L, 2, "view", "\"u8\", \"u16\", \"u32\" or "
+                                                "\"u64\"");
+    struct view *v;
+    int i = 0;
 
-    *v = (struct view){m, 1u << i, names[i]};
+    obj_method(L, 1, "view");
+    while (i < INTEGERS && strcmp(integers[i].name, name) != 0)
+        i++;
+    if (i == INTEGERS)
+        return luaL_error(L,
+                          "view: \"%s\": use \"u8\", \"u16\", \"u32\" or "
+                          "\"u64\"",
+                          name);
+    v = lua_newuserdatauv(L, sizeof *v, 1);
+    *v = (struct view){m, i};
     luaL_setmetatable(L, HV_VIEW);
     lua_pushvalue(L, 1);
     lua_setiuservalue(L, -2, 1);
@@ -427,7 +518,8 @@ static int object_tostring(lua_State *L)
 static int object_index(lua_State *L)
 {
     struct memory *mem = obj_self(L, "memory");
-    const char *name = lua_tostring(L, 2);
+    const char *name =
+        lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : NULL;
 
     lua_pushvalue(L, 2);
     if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL)
@@ -452,8 +544,15 @@ static int object_index(lua_State *L)
     return 1;
 }
 
+static int object_newindex(lua_State *L)
+{
+    return luaL_error(L, "memory: cannot set \"%s\": protect() changes prot",
+                      luaL_tolstring(L, 2, NULL));
+}
+
 static const luaL_Reg objects[] = {{"__tostring", object_tostring},
                                    {"__index", object_index},
+                                   {"__newindex", object_newindex},
                                    {"protect", object_protect},
                                    {"unmap", object_unmap},
                                    {NULL, NULL}};

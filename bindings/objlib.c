@@ -96,7 +96,7 @@ static const char *parse(const char *s, size_t len, uint64_t *value)
         return NULL;
     if (*s == '.')
         return "must be a whole number: use a smaller unit";
-    unit = *s ? strchr(units, *s & ~32) : NULL;
+    unit = *s & ~32 ? strchr(units, *s & ~32) : NULL;
     if (!unit || s + 1 != end)
         return "unknown unit: use K, M, G or T";
     shift = 10 * (unsigned)(unit - units + 1);
@@ -142,6 +142,58 @@ uint64_t obj_size(lua_State *L, int idx, const char *what)
     return value;
 }
 
+const char *obj_name(lua_State *L, int idx)
+{
+    if (lua_isnil(L, idx))
+        return "nothing";
+    if (lua_type(L, idx) == LUA_TNUMBER)
+        return luaL_tolstring(L, idx, NULL);
+    return luaL_typename(L, idx);
+}
+
+void obj_where(lua_State *L, int idx)
+{
+    lua_Debug ar;
+
+    lua_pushvalue(L, idx);
+    if (lua_type(L, -1) != LUA_TFUNCTION) {
+        lua_pop(L, 1);
+        lua_pushliteral(L, "");
+        return;
+    }
+    lua_getinfo(L, ">S", &ar);
+    if (ar.linedefined > 0)
+        lua_pushfstring(L, "%s:%d: ", ar.short_src, ar.linedefined);
+    else
+        lua_pushliteral(L, "");
+}
+
+/* ---- strings, booleans ----------------------------------------------------- */
+
+const char *obj_string(lua_State *L, int idx, const char *what,
+                       const char *expected)
+{
+    const char *s;
+
+    if (lua_type(L, idx) != LUA_TSTRING)
+        luaL_error(L, "%s: %s expected, got %s", what, expected,
+                   lua_isnoneornil(L, idx) ? "nothing" : luaL_typename(L, idx));
+    s = lua_tostring(L, idx);
+    if (strlen(s) != lua_rawlen(L, idx))
+        luaL_error(L, "%s: \"%s\": has a zero byte behind it", what, s);
+    return s;
+}
+
+bool obj_boolean(lua_State *L, int idx, const char *what, bool otherwise)
+{
+    if (lua_isnoneornil(L, idx))
+        return otherwise;
+    if (!lua_isboolean(L, idx))
+        luaL_error(L, "%s: a boolean expected, got %s", what,
+                   luaL_typename(L, idx));
+    return lua_toboolean(L, idx);
+}
+
 /* size(value [, what]) --> bytes */
 int hv_size(lua_State *L)
 {
@@ -166,7 +218,7 @@ unsigned obj_prot(lua_State *L, int idx, const char *what, const char *letters,
     if (lua_type(L, idx) != LUA_TSTRING)
         luaL_error(L, "%s: a string of %s expected, got %s", what, letters,
                    luaL_typename(L, idx));
-    s = lua_tostring(L, idx);
+    s = obj_string(L, idx, what, letters);
     for (const char *c = s; *c; c++) {
         const char *hit = strchr(letters, *c);
 
@@ -244,14 +296,26 @@ void obj_fields(lua_State *L, int idx, const char *what,
                        luaL_typename(L, -1));
         while (names[i] && strcmp(names[i], lua_tostring(L, -1)) != 0)
             i++;
-        if (!names[i])
+        if (!names[i] || strlen(names[i]) != lua_rawlen(L, -1))
             unknown_field(L, what, lua_tostring(L, -1), names);
     }
 }
 
-void obj_arguments(lua_State *L, int last, const char *what)
+static void arguments(lua_State *L, int given, int most, const char *what)
 {
-    if (lua_gettop(L) > last)
-        luaL_error(L, "%s: takes at most %d argument%s, got %d", what, last - 1,
-                   last == 2 ? "" : "s", lua_gettop(L) - 1);
+    if (given > most && most == 0)
+        luaL_error(L, "%s: takes no arguments, got %d", what, given);
+    if (given > most)
+        luaL_error(L, "%s: takes at most %d argument%s, got %d", what, most,
+                   most == 1 ? "" : "s", given);
+}
+
+void obj_method(lua_State *L, int most, const char *what)
+{
+    arguments(L, lua_gettop(L) - 1, most, what);
+}
+
+void obj_function(lua_State *L, int most, const char *what)
+{
+    arguments(L, lua_gettop(L), most, what);
 }

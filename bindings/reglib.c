@@ -6,20 +6,20 @@
 
 #include "hvlib.h"
 
-/* Struct registers are tables with these fields. */
+/* Struct registers are tables with these fields, of so many bits. */
 static const struct {
     const char *name;
     size_t offset, size;
+    unsigned bits;
 } segment_fields[] = {
-#define F(name, member)                                                        \
+#define F(member, bits)                                                        \
     {                                                                          \
-        name, offsetof(struct vmm_segment, member),                            \
-            sizeof(((struct vmm_segment *)0)->member)                          \
+        #member, offsetof(struct vmm_segment, member),                         \
+            sizeof(((struct vmm_segment *)0)->member), bits                    \
     }
-    F("base", base),       F("limit", limit), F("selector", selector),
-    F("type", type),       F("s", s),         F("dpl", dpl),
-    F("present", present), F("avl", avl),     F("l", l),
-    F("db", db),           F("g", g),
+    F(base, 64), F(limit, 32),  F(selector, 16), F(type, 4),
+    F(s, 1),     F(dpl, 2),     F(present, 1),   F(avl, 1),
+    F(l, 1),     F(db, 1),      F(g, 1),
 #undef F
 };
 
@@ -116,14 +116,18 @@ static void read_struct(lua_State *L, int idx, const struct vmm_reg_name *r,
         names[i] = segment_fields[i].name;
     obj_fields(L, idx, r->name, names);
     for (int i = 0; i < n; i++) {
-        size_t size = table && i == 1 ? 2 : segment_fields[i].size;
+        unsigned bits = table && i == 1 ? 16 : segment_fields[i].bits;
         uint64_t field;
 
         if (lua_getfield(L, idx, names[i]) != LUA_TNIL) {
+            if (lua_type(L, -1) != LUA_TNUMBER)
+                luaL_error(L, "%s: %s: an integer expected, got %s", r->name,
+                           names[i], luaL_typename(L, -1));
             field = obj_integer(L, -1, r->name);
-            if (size < 8 && field >> 8 * size)
-                luaL_error(L, "%s: %s: %I does not fit %d bits", r->name,
-                           names[i], (LUAI_UACINT)field, (int)(8 * size));
+            if (bits < 64 && field >> bits)
+                luaL_error(L, "%s: %s: %I does not fit %d bit%s", r->name,
+                           names[i], (LUAI_UACINT)field, (int)bits,
+                           bits == 1 ? "" : "s");
             if (!table)
                 field_set(&value->segment, i, field);
             else if (i == 0)
@@ -154,8 +158,12 @@ void reg_read(lua_State *L, int idx, const struct vmm_reg_name *r,
         return;
     }
     if (r->bits == 128) {
-        if (lua_type(L, idx) != LUA_TSTRING || lua_rawlen(L, idx) != 16)
-            luaL_error(L, "%s: a string of 16 bytes expected", r->name);
+        if (lua_type(L, idx) != LUA_TSTRING)
+            luaL_error(L, "%s: a string of 16 bytes expected, got %s", r->name,
+                       luaL_typename(L, idx));
+        if (lua_rawlen(L, idx) != 16)
+            luaL_error(L, "%s: a string of 16 bytes expected, got %I", r->name,
+                       (LUAI_UACINT)lua_rawlen(L, idx));
         memcpy(value->bytes, lua_tostring(L, idx), sizeof value->bytes);
         return;
     }

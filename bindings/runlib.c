@@ -102,25 +102,35 @@ static const struct abi {
     [VMM_X86_64] = {x86_in, x86_out, 6, 2},
 };
 
-/* Protected: why result number `i` is none. */
+/* Protected: why result number `i` is none, and of which of the handlers. */
 static int bad_result(lua_State *co)
 {
     struct vcpu *v = lua_touserdata(co, 1);
+    int i = (int)lua_tointeger(co, 2);
+    int outs = abis[vmm_arch(v->machine->vm)].outs;
+    const char *where;
 
+    lua_rawgeti(co, 4, (lua_Integer)v->exit->nr);
+    obj_where(co, -1);
+    where = lua_tostring(co, -1);
+    if (i > outs)
+        return luaL_error(co, "%shypercall %I: result %d: at most %d go back",
+                          where, (LUAI_UACINT)v->exit->nr, i, outs);
     return luaL_error(co,
-                      "hypercall %I: result %d: an integer expected, got "
+                      "%shypercall %I: result %d: an integer expected, got "
                       "%s",
-                      (LUAI_UACINT)v->exit->nr, (int)lua_tointeger(co, 2),
-                      luaL_typename(co, 3));
+                      where, (LUAI_UACINT)v->exit->nr, i, obj_name(co, 3));
 }
 
 static int raise_bad_result(struct run *run, struct vcpu *v, int i)
 {
+    lua_settop(v->co, CO_BASE + 1 + i); /* there may be thousands behind it */
     lua_pushcfunction(v->co, bad_result);
     lua_pushlightuserdata(v->co, v);
     lua_pushinteger(v->co, i + 1);
     lua_pushvalue(v->co, CO_BASE + 1 + i);
-    return call(run, v, 3);
+    lua_pushvalue(v->co, CO_HYPERCALLS);
+    return call(run, v, 4);
 }
 
 /* Results go to the result registers; nil leaves its register alone. */
@@ -180,25 +190,47 @@ static int declared(lua_State *L)
 
 /* ---- other exits -------------------------------------------------------------------- */
 
+/* Only accesses are answered. To have one handler for both directions is common,
+ * so a write's answer is dropped; elsewhere it is a misunderstanding. */
+static int check_no_answer(lua_State *co, const struct vmm_exit *exit)
+{
+    if (lua_isnil(co, -1) || exit->kind == VMM_MMIO || exit->kind == VMM_IO ||
+        exit->kind == VMM_SYSREG)
+        return 0;
+    obj_where(co, ARG_WHAT);
+    return luaL_error(co,
+                      "%s%s handler: returned %s: only reads are answered: set "
+                      "registers, or cpu:stop(value)",
+                      lua_tostring(co, -1), vmm_kind_name(exit->kind),
+                      obj_name(co, -2));
+}
+
 /* Protected: handler(cpu, exit), and its answer where that is a read. */
 static int call_on(lua_State *co)
 {
     struct vcpu *v = lua_touserdata(co, ARG_VCPU);
+    uint64_t value;
     int exact;
 
     lua_pushvalue(co, ARG_WHAT);
     lua_pushvalue(co, ARG_CPU);
     exit_push(co, v->exit, ARG_CPU);
     lua_call(co, 2, 1);
-    if (!vmm_exit_reads(v->exit) || lua_isnil(co, -1))
+    if (!vmm_exit_reads(v->exit))
+        return check_no_answer(co, v->exit);
+    if (lua_isnil(co, -1))
         return 0;
-    v->exit->value = (uint64_t)lua_tointegerx(co, -1, &exact);
-    if (!exact || lua_type(co, -1) != LUA_TNUMBER)
-        return luaL_error(co,
-                          "%s handler: the answer to a read must be an "
-                          "integer, got %s",
-                          vmm_kind_name(v->exit->kind), luaL_typename(co, -1));
-    return 0;
+    value = (uint64_t)lua_tointegerx(co, -1, &exact);
+    if (exact && lua_type(co, -1) == LUA_TNUMBER) {
+        v->exit->value = value;
+        return 0;
+    }
+    obj_where(co, ARG_WHAT);
+    return luaL_error(co,
+                      "%s%s handler: the answer to a read must be an integer, "
+                      "got %s",
+                      lua_tostring(co, -1), vmm_kind_name(v->exit->kind),
+                      obj_name(co, -2));
 }
 
 /* Protected: the device answers. */
@@ -262,9 +294,10 @@ static int on_exit_lua(struct vmm_cpu *cpu, struct vmm_exit *exit, void *ctx)
 
 static void check_handler(lua_State *L, const char *what)
 {
+    obj_method(L, 2, what);
     if (!lua_isfunction(L, 3) && !lua_isnil(L, 3))
         luaL_error(L, "%s: a function or nil expected, got %s", what,
-                   luaL_typename(L, 3));
+                   lua_isnone(L, 3) ? "nothing" : luaL_typename(L, 3));
 }
 
 /* vm:hypercall(nr, fn | nil) */
@@ -272,21 +305,22 @@ int vm_hypercall(lua_State *L)
 {
     struct machine *m = vm_self(L);
     uint64_t nr = obj_integer(L, 2, "hypercall: number");
+    int args;
 
-    obj_arguments(L, 3, "hypercall");
-    lua_settop(L, 3);
     check_handler(L, "hypercall");
+    args = lua_isnil(L, 3) ? -1 : declared(L);
     lua_getiuservalue(L, 1, UV_HYPERCALLS);
     lua_pushvalue(L, 3);
-    if (nr < HV_QUICK && !lua_isnil(L, -1))
-        m->args[nr] = (int8_t)declared(L);
     lua_rawseti(L, -2, (lua_Integer)nr); /* hypercalls[nr] = fn */
+    if (nr < HV_QUICK)
+        m->args[nr] = (int8_t)args;
     return 0;
 }
 
 static int deliverable(lua_State *L, int idx)
 {
-    const char *name = luaL_checkstring(L, idx), *nearest = NULL;
+    const char *name = obj_string(L, idx, "on", "a string");
+    const char *nearest = NULL;
     const char *names[VMM_KINDS + 1];
     int kind = vmm_kind_find(name), n = 0;
 
@@ -316,8 +350,6 @@ int vm_on(lua_State *L)
 
     vm_self(L);
     kind = deliverable(L, 2);
-    obj_arguments(L, 3, "on");
-    lua_settop(L, 3);
     check_handler(L, "on");
     lua_getiuservalue(L, 1, UV_ON);
     lua_insert(L, 3);
@@ -382,6 +414,8 @@ static int run_machine(lua_State *L, struct machine *m, int machine,
         interrupt_catch();
     }
     luaL_checkstack(L, 8, NULL);
+    lua_pushnil(L);
+    lua_setiuservalue(L, machine, UV_STOP); /* of a run that failed */
     run_enter(L, &run);
     rc = vmm_run(m->vm, only, &config, &exit, &who);
     run_leave(&run);
@@ -406,7 +440,7 @@ int vm_run(lua_State *L)
 {
     struct machine *m = vm_self(L);
 
-    obj_arguments(L, 2, "run");
+    obj_method(L, 1, "run");
     lua_settop(L, 2);
     return run_machine(L, m, 1, NULL);
 }
@@ -416,7 +450,7 @@ int vcpu_run(lua_State *L)
 {
     struct vcpu *v = vcpu_self(L);
 
-    obj_arguments(L, 2, "run");
+    obj_method(L, 1, "run");
     lua_settop(L, 2);
     lua_getiuservalue(L, 1, 1);
     return run_machine(L, v->machine, 3, v->cpu);
@@ -424,7 +458,6 @@ int vcpu_run(lua_State *L)
 
 static int stop(lua_State *L, struct machine *m, int machine)
 {
-    obj_arguments(L, machine == 1 ? 2 : 3, "stop");
     if (vmm_stop(m->vm) < 0)
         return obj_fail(L);
     lua_pushvalue(L, 2);
@@ -438,8 +471,8 @@ int vm_stop(lua_State *L)
 {
     struct machine *m = vm_self(L);
 
-    if (lua_gettop(L) == 1)
-        lua_pushnil(L);
+    obj_method(L, 1, "stop");
+    lua_settop(L, 2);
     return stop(L, m, 1);
 }
 
@@ -447,8 +480,8 @@ int vcpu_stop(lua_State *L)
 {
     struct vcpu *v = vcpu_self(L);
 
-    if (lua_gettop(L) == 1)
-        lua_pushnil(L);
+    obj_method(L, 1, "stop");
+    lua_settop(L, 2);
     lua_getiuservalue(L, 1, 1);
     return stop(L, v->machine, 3);
 }

@@ -20,10 +20,26 @@ struct vcpu *vcpu_self(lua_State *L)
 
 /* ---- properties ---------------------------------------------------------------- */
 
+static const luaL_Reg methods[];
+
+/* The method or register most like `name`, or NULL. */
+static const char *nearest_member(enum vmm_arch arch, const char *name)
+{
+    const char *nearest = vmm_reg_nearest(arch, name);
+    unsigned least = nearest ? vmm_distance(name, nearest) : 3;
+
+    for (const luaL_Reg *m = methods; m->name; m++)
+        if (vmm_distance(name, m->name) < least) {
+            nearest = m->name;
+            least = vmm_distance(name, nearest);
+        }
+    return nearest;
+}
+
 static int unknown(lua_State *L, const char *what, enum vmm_arch arch, int idx)
 {
     const char *name = luaL_tolstring(L, idx, NULL);
-    const char *nearest = vmm_reg_nearest(arch, name);
+    const char *nearest = nearest_member(arch, name);
 
     if (nearest)
         return luaL_error(L,
@@ -50,7 +66,7 @@ static int vcpu_index(lua_State *L)
     default:
         break;
     }
-    name = lua_tostring(L, 2);
+    name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : NULL;
     if (name && strcmp(name, "index") == 0)
         lua_pushinteger(L, vmm_cpu_index(v->cpu));
     else if (name && strcmp(name, "vm") == 0)
@@ -66,9 +82,15 @@ static int vcpu_newindex(lua_State *L)
     enum vmm_arch arch = vmm_arch(v->machine->vm);
 
     lua_pushvalue(L, 2);
-    if (lua_rawget(L, lua_upvalueindex(UP_NAMES + (int)arch)) !=
-        LUA_TLIGHTUSERDATA)
+    switch (lua_rawget(L, lua_upvalueindex(UP_NAMES + (int)arch))) {
+    case LUA_TLIGHTUSERDATA:
+        break;
+    case LUA_TFUNCTION:
+        return luaL_error(L, "vcpu: cannot set \"%s\": it is a method",
+                          lua_tostring(L, 2));
+    default:
         return unknown(L, "vcpu", arch, 2);
+    }
     reg_set(L, v->cpu, lua_touserdata(L, -1), 3);
     return 0;
 }
@@ -96,7 +118,7 @@ static int vcpu_next(lua_State *L)
     size_t i = 0;
 
     if (!lua_isnoneornil(L, 2)) {
-        const char *name = luaL_checkstring(L, 2);
+        const char *name = obj_string(L, 2, "next", "a register's name");
 
         while ((r = vmm_reg_name(arch, i)) && strcmp(r->name, name) != 0)
             i++;
@@ -128,12 +150,12 @@ static int vcpu_pairs(lua_State *L)
 
 /* ---- registers by number --------------------------------------------------------- */
 
-static uint32_t field(lua_State *L, int idx, const char *name, uint32_t most)
+static uint32_t field(lua_State *L, int idx, const char *what, uint32_t most)
 {
-    uint64_t value = obj_integer(L, idx, name);
+    uint64_t value = obj_integer(L, idx, what);
 
     if (value > most)
-        luaL_error(L, "sysreg: %s: %I is not 0 to %d", name, (LUAI_UACINT)value,
+        luaL_error(L, "%s: %I is not 0 to %d", what, (LUAI_UACINT)value,
                    (int)most);
     return (uint32_t)value;
 }
@@ -154,12 +176,16 @@ static int numbered(lua_State *L, struct vcpu *v, vmm_reg reg, int idx)
 static int vcpu_sysreg(lua_State *L)
 {
     struct vcpu *v = vcpu_self(L);
-    uint32_t op0 = field(L, 2, "op0", 3), op1 = field(L, 3, "op1", 7);
-    uint32_t crn = field(L, 4, "crn", 15), crm = field(L, 5, "crm", 15);
-    uint32_t op2 = field(L, 6, "op2", 7);
+    uint32_t op0, op1, crn, crm, op2;
 
     if (vmm_arch(v->machine->vm) != VMM_ARM64)
         return luaL_error(L, "sysreg: only arm64 has them: use cpu:msr()");
+    op0 = field(L, 2, "sysreg: op0", 3);
+    op1 = field(L, 3, "sysreg: op1", 7);
+    crn = field(L, 4, "sysreg: crn", 15);
+    crm = field(L, 5, "sysreg: crm", 15);
+    op2 = field(L, 6, "sysreg: op2", 7);
+    obj_method(L, 6, "sysreg");
     return numbered(
         L, v, VMM_REG(VMM_SYSTEM, VMM_A64_SYSREG(op0, op1, crn, crm, op2)), 7);
 }
@@ -168,10 +194,12 @@ static int vcpu_sysreg(lua_State *L)
 static int vcpu_msr(lua_State *L)
 {
     struct vcpu *v = vcpu_self(L);
-    uint64_t nr = obj_integer(L, 2, "msr");
+    uint64_t nr;
 
     if (vmm_arch(v->machine->vm) != VMM_X86_64)
         return luaL_error(L, "msr: only x86_64 has them: use cpu:sysreg()");
+    nr = obj_integer(L, 2, "msr");
+    obj_method(L, 2, "msr");
     if (nr > UINT32_MAX)
         return luaL_error(L, "msr: %I: numbers have 32 bits", (LUAI_UACINT)nr);
     return numbered(L, v, VMM_REG(VMM_MSR, nr), 3);
@@ -184,8 +212,9 @@ static int vcpu_breakpoint(lua_State *L)
 {
     struct vcpu *v = vcpu_self(L);
     uint64_t at = obj_address(L, 2, "breakpoint: at");
-    bool on = lua_isnoneornil(L, 3) || lua_toboolean(L, 3);
+    bool on = obj_boolean(L, 3, "breakpoint: on", true);
 
+    obj_method(L, 2, "breakpoint");
     return vmm_breakpoint(v->cpu, at, on) < 0 ? obj_fail(L) : 0;
 }
 
@@ -196,8 +225,9 @@ static int vcpu_watchpoint(lua_State *L)
     uint64_t at = obj_address(L, 2, "watchpoint: at");
     uint64_t size = obj_size(L, 3, "watchpoint: size");
     unsigned access = obj_prot(L, 4, "watchpoint: access", "rw", VMM_R | VMM_W);
-    bool on = lua_isnoneornil(L, 5) || lua_toboolean(L, 5);
+    bool on = obj_boolean(L, 5, "watchpoint: on", true);
 
+    obj_method(L, 4, "watchpoint");
     if (size > 8)
         return luaL_error(L, "watchpoint: size: %I: watch 1, 2, 4 or 8 bytes",
                           (LUAI_UACINT)size);
@@ -210,9 +240,11 @@ static int vcpu_watchpoint(lua_State *L)
 static int vcpu_translate(lua_State *L)
 {
     struct vcpu *v = vcpu_self(L);
-    uint64_t pa;
-    int rc = vmm_translate(v->cpu, obj_address(L, 2, "translate: va"), &pa);
+    uint64_t pa, va = obj_address(L, 2, "translate: va");
+    int rc;
 
+    obj_method(L, 1, "translate");
+    rc = vmm_translate(v->cpu, va, &pa);
     if (rc < 0)
         return obj_fail(L);
     if (rc)
@@ -227,8 +259,11 @@ static int vcpu_irq(lua_State *L)
 {
     struct vcpu *v = vcpu_self(L);
 
-    luaL_checktype(L, 2, LUA_TBOOLEAN);
-    return vmm_irq(v->cpu, lua_toboolean(L, 2)) < 0 ? obj_fail(L) : 0;
+    if (lua_isnoneornil(L, 2))
+        return luaL_error(L, "irq: a boolean expected, got nothing");
+    obj_method(L, 1, "irq");
+    return vmm_irq(v->cpu, obj_boolean(L, 2, "irq", false)) < 0 ? obj_fail(L)
+                                                                : 0;
 }
 
 /* cpu:inject { vector= } or { syndrome=, far= } */
@@ -240,6 +275,7 @@ static int vcpu_inject(lua_State *L)
     bool arm = vmm_arch(v->machine->vm) == VMM_ARM64;
     struct vmm_event event = {0};
 
+    obj_method(L, 1, "inject");
     obj_fields(L, 2, "inject", arm ? arm64 : x86_64);
     if (arm) {
         lua_getfield(L, 2, "syndrome");
@@ -261,7 +297,10 @@ static int vcpu_inject(lua_State *L)
 
 static int vcpu_kick(lua_State *L)
 {
-    vmm_kick(vcpu_self(L)->cpu);
+    struct vcpu *v = vcpu_self(L);
+
+    obj_method(L, 0, "kick");
+    vmm_kick(v->cpu);
     return 0;
 }
 
@@ -271,8 +310,10 @@ static int vcpu_kick(lua_State *L)
 static int vcpu_answer(lua_State *L)
 {
     struct vcpu *v = vcpu_self(L);
+    uint64_t value = obj_integer(L, 2, "answer");
 
-    if (vmm_answer(v->cpu, obj_integer(L, 2, "answer")) < 0)
+    obj_method(L, 1, "answer");
+    if (vmm_answer(v->cpu, value) < 0)
         return obj_fail(L);
     return 0;
 }
@@ -283,6 +324,7 @@ static int vcpu_enter(lua_State *L)
     struct vcpu *v = vcpu_self(L);
     struct vmm_exit exit;
 
+    obj_method(L, 1, "enter");
     if (!lua_isnoneornil(L, 2))
         vcpu_answer(L);
     if (vmm_enter(v->cpu, &exit) < 0)
@@ -297,6 +339,7 @@ static int vcpu_step(lua_State *L)
     struct vcpu *v = vcpu_self(L);
     struct vmm_exit exit;
 
+    obj_method(L, 0, "step");
     if (vmm_step(v->cpu, &exit) < 0)
         return obj_fail(L);
     exit_push(L, &exit, 1);
@@ -305,8 +348,37 @@ static int vcpu_step(lua_State *L)
 
 /* ---- vm:vcpu ---------------------------------------------------------------------------- */
 
-/* Look at every field before anything is made: a mistake must not leave a vCPU
- * behind. */
+/* Do two names stand for the same bits? Writing 32 of them writes all. */
+static bool overlap(const struct vmm_reg_name *a, const struct vmm_reg_name *b)
+{
+    bool parts = (a->bits == 8 || a->bits == 16) && //
+                 (b->bits == 8 || b->bits == 16);
+
+    if (a->reg != b->reg)
+        return false;
+    return !parts ||
+           (a->shift < b->shift + b->bits && b->shift < a->shift + a->bits);
+}
+
+/* Which of the two would win is up to the table's order, that is, to nobody. */
+static void check_once(lua_State *L, int idx, const struct vmm_reg_name *r,
+                       enum vmm_arch arch)
+{
+    const struct vmm_reg_name *other;
+
+    for (size_t i = 0; (other = vmm_reg_name(arch, i)); i++) {
+        if (other == r || !overlap(r, other))
+            continue;
+        if (lua_getfield(L, idx, other->name) != LUA_TNIL)
+            luaL_error(L,
+                       "vcpu: \"%s\" and \"%s\" are the same register: give "
+                       "one of them",
+                       other->name, r->name);
+        lua_pop(L, 1);
+    }
+}
+
+/* Look at every field before anything is made. */
 static void check_registers(lua_State *L, int idx, enum vmm_arch arch)
 {
     lua_pushnil(L); /* for name, value in pairs(t) */
@@ -316,28 +388,51 @@ static void check_registers(lua_State *L, int idx, enum vmm_arch arch)
 
         if (lua_type(L, -2) == LUA_TSTRING)
             r = vmm_reg_find(arch, lua_tostring(L, -2));
-        if (!r)
+        if (!r || strlen(r->name) != lua_rawlen(L, -2))
             unknown(L, "vcpu", arch, lua_absindex(L, -2));
         reg_read(L, lua_gettop(L), r, &scratch);
+        check_once(L, idx, r, arch);
         lua_pop(L, 1);
     }
 }
 
-/* cpsr first, because it chooses which stack pointer `sp` is; then the rest, in
- * the order of the manual and not in that of a Lua table. */
-static void set_registers(lua_State *L, int idx, struct vcpu *v,
-                          enum vmm_arch arch)
+/* Protected: (vCPU as light userdata, registers). CPSR first, because it chooses
+ * which stack pointer `sp` is; then the rest, in the order of the manual and not in
+ * that of a Lua table. */
+static int set_registers(lua_State *L)
 {
+    struct vcpu *v = lua_touserdata(L, 1);
+    enum vmm_arch arch = vmm_arch(v->machine->vm);
     const struct vmm_reg_name *r;
 
     for (int pass = 0; pass < 2; pass++)
         for (size_t i = 0; (r = vmm_reg_name(arch, i)); i++) {
-            if ((strcmp(r->name, "cpsr") == 0) == (pass == 1))
+            bool first = arch == VMM_ARM64 &&
+                         r->reg == VMM_REG(VMM_GENERAL, VMM_A64_CPSR);
+
+            if (first == (pass == 1))
                 continue;
-            if (lua_getfield(L, idx, r->name) != LUA_TNIL)
-                reg_set(L, v->cpu, r, lua_gettop(L));
+            if (lua_getfield(L, 2, r->name) != LUA_TNIL)
+                reg_set(L, v->cpu, r, 3);
             lua_pop(L, 1);
         }
+    return 0;
+}
+
+/* What set_registers raised, at the line of the script. A vCPU that is not as it
+ * was asked for must not stay behind. */
+static int undo(lua_State *L, struct vcpu *v)
+{
+    vmm_cpu_close(v->cpu);
+    v->cpu = NULL;
+    lua_pushnil(L);
+    lua_rawseti(L, 3, luaL_len(L, 3));
+    if (lua_type(L, -1) == LUA_TSTRING) {
+        luaL_where(L, 1);
+        lua_insert(L, -2);
+        lua_concat(L, 2);
+    }
+    return lua_error(L);
 }
 
 int vm_vcpu(lua_State *L)
@@ -346,12 +441,13 @@ int vm_vcpu(lua_State *L)
     enum vmm_arch arch = vmm_arch(m->vm);
     struct vcpu *v;
 
-    obj_arguments(L, 2, "vcpu");
+    obj_method(L, 1, "vcpu");
     lua_settop(L, 2);
-    if (!lua_isnil(L, 2)) {
-        luaL_checktype(L, 2, LUA_TTABLE);
+    if (lua_istable(L, 2))
         check_registers(L, 2, arch);
-    }
+    else if (!lua_isnil(L, 2))
+        return luaL_error(L, "vcpu: a table expected, got %s",
+                          luaL_typename(L, 2));
     lua_getiuservalue(L, 1, UV_CPUS);
     v = lua_newuserdatauv(L, sizeof *v, 2); /* machine, coroutine */
     *v = (struct vcpu){.machine = m};
@@ -366,9 +462,14 @@ int vm_vcpu(lua_State *L)
         lua_rawseti(L, 3, luaL_len(L, 3));
         return obj_fail(L);
     }
+    if (lua_istable(L, 2)) {
+        lua_pushcfunction(L, set_registers);
+        lua_pushlightuserdata(L, v);
+        lua_pushvalue(L, 2);
+        if (lua_pcall(L, 2, 0, 0) != LUA_OK)
+            return undo(L, v);
+    }
     m->cpu[vmm_cpu_index(v->cpu)] = v;
-    if (!lua_isnil(L, 2))
-        set_registers(L, 2, v, arch);
     return 1;
 }
 

@@ -29,6 +29,7 @@ int hv_backends(lua_State *L)
     int n = 0;
     const char *name;
 
+    obj_function(L, 0, "hv.backends");
     lua_newtable(L);
     for (int i = 0; (name = vmm_backend_name(i)); i++)
         for (int arch = 0; arch < VMM_ARCHES; arch++) {
@@ -51,28 +52,41 @@ int hv_backends(lua_State *L)
 /* ---- open ---------------------------------------------------------------- */
 
 /* t[name] as a string, or NULL; it stays in the table, so it stays alive. */
-static const char *string_field(lua_State *L, int idx, const char *name)
+static const char *string_field(lua_State *L, int idx, const char *name,
+                                const char *what)
 {
-    const char *s;
-    int type = lua_getfield(L, idx, name);
+    const char *s = NULL;
 
-    if (type != LUA_TNIL && type != LUA_TSTRING)
-        luaL_error(L, "hv.vm: %s: a string expected, got %s", name,
-                   luaL_typename(L, -1));
-    s = lua_tostring(L, -1);
+    if (lua_getfield(L, idx, name) != LUA_TNIL)
+        s = obj_string(L, -1, what, "a string");
     lua_pop(L, 1);
     return s;
 }
 
 /* What a script leaves out comes from the program (hvlua --arch, --backend). */
-static const char *option(lua_State *L, const char *name)
+static const char *option(lua_State *L, const char *name, const char *what)
 {
-    const char *s = string_field(L, 1, name);
+    const char *s = string_field(L, 1, name, what);
 
-    return s ? s : string_field(L, lua_upvalueindex(1), name);
+    return s ? s : string_field(L, lua_upvalueindex(1), name, what);
 }
 
-static void read_config(lua_State *L, struct vmm_config *config)
+static uint16_t read_port(lua_State *L, enum vmm_arch arch)
+{
+    uint64_t port = obj_integer(L, -1, "hv.vm: hypercall_port");
+
+    if (port == 0 || port > 0xffff)
+        luaL_error(L, "hv.vm: hypercall_port: %I: ports are 1 to 0xffff",
+                   (LUAI_UACINT)port);
+    if (arch != VMM_X86_64)
+        luaL_error(L, "hv.vm: hypercall_port: only x86_64 has ports: arm64 "
+                      "guests use hvc");
+    return (uint16_t)port;
+}
+
+/* Everything is looked at before anything is made. */
+static void read_config(lua_State *L, struct vmm_config *config,
+                        uint64_t *memory)
 {
     static const char *const names[] = {"arch", "backend", "memory",
                                         "hypercall_port", NULL};
@@ -84,34 +98,38 @@ static void read_config(lua_State *L, struct vmm_config *config)
         lua_newtable(L);
     }
     obj_fields(L, 1, "hv.vm", names);
-    arch = option(L, "arch");
+    arch = option(L, "arch", "hv.vm: arch");
     found = arch ? vmm_arch_find(arch) : VMM_ARM64;
     if (found < 0)
         obj_fail(L);
     config->arch = (enum vmm_arch)found;
-    config->backend = option(L, "backend");
-    if (lua_getfield(L, 1, "hypercall_port") != LUA_TNIL) {
-        uint64_t port = obj_integer(L, -1, "hv.vm: hypercall_port");
-
-        if (port == 0 || port > 0xffff)
-            luaL_error(L, "hv.vm: hypercall_port: 0x%I: ports are 1 to 0xffff",
-                       (LUAI_UACINT)port);
-        config->hypercall_port = (uint16_t)port;
+    config->backend = option(L, "backend", "hv.vm: backend");
+    if (lua_getfield(L, 1, "hypercall_port") != LUA_TNIL)
+        config->hypercall_port = read_port(L, config->arch);
+    if (lua_getfield(L, 1, "memory") != LUA_TNIL) {
+        *memory = obj_size(L, -1, "hv.vm: memory");
+        if (*memory == 0)
+            luaL_error(L, "hv.vm: memory: size is 0: leave it out, or say "
+                          "\"1M\"");
     }
-    lua_pop(L, 1);
+    lua_pop(L, 2);
 }
 
-/* memory = "1M" is vm:map { at = 0, size = "1M", prot = "rwx" }. */
-static void map_memory(lua_State *L, struct machine *m)
-{
-    struct vmm_range range = {.prot = VMM_R | VMM_W | VMM_X};
+static void close_machine(struct machine *m);
 
-    if (lua_getfield(L, 1, "memory") != LUA_TNIL) {
-        range.size = obj_size(L, -1, "hv.vm: memory");
-        if (vmm_map(m->vm, &range) < 0)
-            obj_fail(L);
+/* memory = "1M" is vm:map { at = 0, size = "1M", prot = "rwx" }. Without it the
+ * machine that was asked for does not exist: nobody waits for the collector. */
+static void map_memory(lua_State *L, struct machine *m, uint64_t size)
+{
+    struct vmm_range range = {.size = size, .prot = VMM_R | VMM_W | VMM_X};
+
+    if (size && vmm_map(m->vm, &range) < 0) {
+        char why[512];
+
+        memcpy(why, vmm_why(), sizeof why); /* closing may have its own */
+        close_machine(m);
+        luaL_error(L, "hv.vm: memory: %s", why);
     }
-    lua_pop(L, 1);
 }
 
 int hv_vm(lua_State *L)
@@ -119,9 +137,11 @@ int hv_vm(lua_State *L)
     struct vmm_config config = {0};
     struct runs *runs = runs_open(L); /* before m: it is finalized after it */
     struct machine *m;
+    uint64_t memory = 0;
 
-    read_config(L, &config);
-    obj_arguments(L, 1, "hv.vm");
+    obj_function(L, 1, "hv.vm");
+    read_config(L, &config, &memory);
+    runs_open(L); /* first, so that it outlives the machine in lua_close() */
     m = lua_newuserdatauv(L, sizeof *m, UV_MACHINE);
     memset(m, 0, sizeof *m);
     luaL_setmetatable(L, HV_MACHINE);
@@ -133,7 +153,7 @@ int hv_vm(lua_State *L)
     m->generation = runs_generation(m->runs);
     if (vmm_open(&config, &m->vm) < 0)
         return obj_fail(L);
-    map_memory(L, m);
+    map_memory(L, m, memory);
     return 1;
 }
 
@@ -153,13 +173,20 @@ static void close_machine(struct machine *m)
     vmm_close(vm);
 }
 
-static int vm_close(lua_State *L)
+/* Also __gc, and __close, which is given an error as well. */
+static int vm_drop(lua_State *L)
 {
     struct machine *m = obj_self(L, "machine");
 
     if (m->vm)
         close_machine(m);
     return 0;
+}
+
+static int vm_close(lua_State *L)
+{
+    obj_method(L, 0, "close");
+    return vm_drop(L);
 }
 
 /* ---- properties ------------------------------------------------------------ */
@@ -237,6 +264,34 @@ static void push_property(lua_State *L, struct machine *m, int i)
     }
 }
 
+/* The property or method most like `name`, or NULL. */
+static const char *nearest_member(lua_State *L, const char *name)
+{
+    const char *nearest = obj_nearest(name, properties);
+    unsigned least = nearest ? vmm_distance(name, nearest) : 3;
+
+    lua_pushnil(L); /* for key in pairs(methods) */
+    while (lua_next(L, lua_upvalueindex(2))) {
+        lua_pop(L, 1);
+        if (lua_type(L, -1) == LUA_TSTRING &&
+            vmm_distance(name, lua_tostring(L, -1)) < least) {
+            nearest = lua_tostring(L, -1);
+            least = vmm_distance(name, nearest);
+        }
+    }
+    return nearest;
+}
+
+static int no_member(lua_State *L, const char *name)
+{
+    const char *nearest = nearest_member(L, name);
+
+    if (nearest)
+        return luaL_error(L, "a machine has no \"%s\": did you mean \"%s\"?",
+                          name, nearest);
+    return luaL_error(L, "a machine has no \"%s\"", name);
+}
+
 /* Methods are most of what is asked for: they come first. Upvalue 2 is the table
  * of methods, to which the Lua library adds its own. */
 static int vm_index(lua_State *L)
@@ -252,11 +307,10 @@ static int vm_index(lua_State *L)
         name = lua_tostring(L, 2);
         while (properties[i] && strcmp(properties[i], name) != 0)
             i++;
-        if (properties[i]) {
-            push_property(L, m, i);
-            return 1;
-        }
-        return luaL_error(L, "a machine has no \"%s\"", name);
+        if (!properties[i] || strlen(name) != lua_rawlen(L, 2))
+            return no_member(L, name);
+        push_property(L, m, i);
+        return 1;
     }
     return luaL_error(L, "a machine has no fields of type %s",
                       luaL_typename(L, 2));
@@ -271,7 +325,7 @@ static int vm_newindex(lua_State *L)
 }
 
 static const luaL_Reg meta[] = {
-    {"__gc", vm_close},          {"__close", vm_close},
+    {"__gc", vm_drop},           {"__close", vm_drop},
     {"__index", vm_index},       {"__newindex", vm_newindex},
     {"__tostring", vm_tostring}, {NULL, NULL}};
 

@@ -147,6 +147,9 @@ struct vmm_ops {
 int vmm_fail(int code, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* 0: the vCPU may be looked at and changed; else it is in the guest, or may be. */
+int vmm_still(const struct vmm_cpu *cpu);
+
 /* Release all memory; only vmm_close() calls it. */
 void vmm_mem_close(struct vmm *vm);
 

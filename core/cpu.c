@@ -33,6 +33,15 @@ int vmm_cpu_open(struct vmm *vm, struct vmm_cpu **result)
     return 0;
 }
 
+void vmm_cpu_close(struct vmm_cpu *cpu)
+{
+    struct vmm *vm = cpu->vm;
+
+    vm->cpu[--vm->cpus] = NULL;
+    vm->ops->cpu_close(cpu);
+    free(cpu);
+}
+
 unsigned vmm_cpu_index(const struct vmm_cpu *cpu)
 {
     return cpu->index;
@@ -45,7 +54,7 @@ struct vmm *vmm_cpu_vm(const struct vmm_cpu *cpu)
 
 /* A vCPU in the guest can be neither looked at nor changed; while the machine
  * runs only the one whose callback this is stands still for certain. */
-static int still(const struct vmm_cpu *cpu)
+int vmm_still(const struct vmm_cpu *cpu)
 {
     if (!cpu->running || cpu->vm->current == cpu)
         return 0;
@@ -77,7 +86,7 @@ static int set_trap(struct vmm_cpu *cpu, const union vmm_value *value)
 
 int vmm_get(struct vmm_cpu *cpu, vmm_reg reg, union vmm_value *value)
 {
-    int rc = still(cpu);
+    int rc = vmm_still(cpu);
 
     if (rc < 0)
         return rc;
@@ -90,7 +99,7 @@ int vmm_get(struct vmm_cpu *cpu, vmm_reg reg, union vmm_value *value)
 
 int vmm_set(struct vmm_cpu *cpu, vmm_reg reg, const union vmm_value *value)
 {
-    int rc = still(cpu);
+    int rc = vmm_still(cpu);
 
     if (rc < 0)
         return rc;
@@ -101,7 +110,7 @@ int vmm_set(struct vmm_cpu *cpu, vmm_reg reg, const union vmm_value *value)
 
 int vmm_irq(struct vmm_cpu *cpu, bool level)
 {
-    int rc = still(cpu);
+    int rc = vmm_still(cpu);
 
     if (rc < 0)
         return rc;
@@ -111,7 +120,7 @@ int vmm_irq(struct vmm_cpu *cpu, bool level)
 
 int vmm_inject(struct vmm_cpu *cpu, const struct vmm_event *event)
 {
-    int rc = still(cpu);
+    int rc = vmm_still(cpu);
 
     if (rc < 0)
         return rc;
@@ -121,7 +130,7 @@ int vmm_inject(struct vmm_cpu *cpu, const struct vmm_event *event)
 
 int vmm_translate(struct vmm_cpu *cpu, uint64_t va, uint64_t *pa)
 {
-    int rc = still(cpu);
+    int rc = vmm_still(cpu);
 
     if (rc < 0)
         return rc;
@@ -132,10 +141,9 @@ int vmm_translate(struct vmm_cpu *cpu, uint64_t va, uint64_t *pa)
 /* ---- breakpoints and watchpoints -------------------------------------- */
 
 /* Tell the backend what cpu->debug has become; on failure it is as it was. */
-static int apply(struct vmm_cpu *cpu, const struct vmm_debug *old,
-                 const char *what)
+static int apply(struct vmm_cpu *cpu, const struct vmm_debug *old)
 {
-    int rc = cpu->vm->ops->debug ? cpu->vm->ops->debug(cpu) : cannot(cpu, what);
+    int rc = cpu->vm->ops->debug(cpu);
 
     if (rc < 0)
         cpu->debug = *old;
@@ -146,10 +154,12 @@ int vmm_breakpoint(struct vmm_cpu *cpu, uint64_t va, bool on)
 {
     struct vmm_debug old = cpu->debug, *d = &cpu->debug;
     unsigned i = 0;
-    int rc = still(cpu);
+    int rc = vmm_still(cpu);
 
     if (rc < 0)
         return rc;
+    if (!cpu->vm->ops->debug)
+        return cannot(cpu, "breakpoint");
     while (i < d->breaks && d->brk[i] != va)
         i++;
     if (on == (i < d->breaks))
@@ -161,7 +171,7 @@ int vmm_breakpoint(struct vmm_cpu *cpu, uint64_t va, bool on)
         d->brk[d->breaks++] = va;
     else
         d->brk[i] = d->brk[--d->breaks];
-    return apply(cpu, &old, "breakpoint");
+    return apply(cpu, &old);
 }
 
 int vmm_watchpoint(struct vmm_cpu *cpu, uint64_t va, unsigned size,
@@ -170,7 +180,7 @@ int vmm_watchpoint(struct vmm_cpu *cpu, uint64_t va, unsigned size,
     struct vmm_debug old = cpu->debug, *d = &cpu->debug;
     struct vmm_watch watch = {va, size, access};
     unsigned i = 0;
-    int rc = still(cpu);
+    int rc = vmm_still(cpu);
 
     if (rc < 0)
         return rc;
@@ -179,6 +189,8 @@ int vmm_watchpoint(struct vmm_cpu *cpu, uint64_t va, unsigned size,
                         "watchpoint: %u bytes at 0x%" PRIx64 ": watch 1, 2, 4 "
                         "or 8 bytes at a multiple of that",
                         size, va);
+    if (!cpu->vm->ops->debug)
+        return cannot(cpu, "watchpoint");
     if (access == 0 || access & ~(unsigned)(VMM_R | VMM_W))
         return vmm_fail(VMM_EINVAL, "watchpoint: access: needs r or w");
     while (i < d->watches && (d->watch[i].va != va || d->watch[i].size != size))
@@ -194,5 +206,5 @@ int vmm_watchpoint(struct vmm_cpu *cpu, uint64_t va, unsigned size,
         d->watch[i] = watch;
     if (on && i == d->watches)
         d->watches++;
-    return apply(cpu, &old, "watchpoint");
+    return apply(cpu, &old);
 }

@@ -48,15 +48,16 @@ static const char *no_device(int error, char *buffer, size_t size)
     case ENOENT:
     case ENODEV:
     case ENXIO:
-        return "there is no /dev/kvm: enable virtualization in the firmware, "
+        return "kvm: there is no /dev/kvm: enable virtualization in the "
+               "firmware, "
                "then `sudo modprobe kvm_amd` (or kvm_intel)";
     case EACCES:
     case EPERM:
-        return "no permission for /dev/kvm: `sudo usermod -aG kvm $USER`, "
+        return "kvm: no permission for /dev/kvm: `sudo usermod -aG kvm $USER`, "
                "then log in again";
     default:
         errno = error;
-        snprintf(buffer, size, "/dev/kvm: %m");
+        snprintf(buffer, size, "kvm: /dev/kvm: %m");
         return buffer;
     }
 }
@@ -68,15 +69,16 @@ static const char *too_old(int dev, char *buffer, size_t size)
     int version = ioctl(dev, KVM_GET_API_VERSION, 0);
 
     if (version != API_VERSION) {
-        snprintf(buffer, size,
-                 "/dev/kvm speaks version %d of its interface, not %d: use "
-                 "another kernel",
-                 version, API_VERSION);
+        snprintf(
+            buffer, size,
+            "kvm: /dev/kvm speaks version %d of its interface, not %d: use "
+            "another kernel",
+            version, API_VERSION);
         return buffer;
     }
     if (ioctl(dev, KVM_CHECK_EXTENSION, KVM_CAP_USER_MEMORY) <= 0 ||
         ioctl(dev, KVM_CHECK_EXTENSION, KVM_CAP_IMMEDIATE_EXIT) <= 0)
-        return "this kernel's KVM lacks KVM_CAP_IMMEDIATE_EXIT: use Linux 4.13 "
+        return "kvm: this kernel lacks KVM_CAP_IMMEDIATE_EXIT: use Linux 4.13 "
                "or newer";
     return NULL;
 }
@@ -376,14 +378,17 @@ int kvm_protect(struct vmm *vm, struct vmm_mem *mem, unsigned prot)
 
 /* ---- vCPUs ------------------------------------------------------------ */
 
-int kvm_vcpu_open(struct kvm_machine *m, struct kvm_vcpu *v, unsigned index)
+/* KVM keeps a vCPU, and its number, for as long as the machine: one that was
+ * closed again leaves its number unused, so it is not core's index. */
+int kvm_vcpu_open(struct kvm_machine *m, struct kvm_vcpu *v)
 {
     void *run;
 
     v->machine = m;
-    v->fd = ioctl(m->vm, KVM_CREATE_VCPU, (unsigned long)index);
+    v->fd = ioctl(m->vm, KVM_CREATE_VCPU, (unsigned long)m->made);
     if (v->fd < 0)
         return kvm_fail(m, "make a vcpu", errno);
+    m->made++;
     run = mmap(NULL, m->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd, 0);
     if (run == MAP_FAILED)
         return kvm_fail(m, "map a vcpu", errno);

@@ -20,6 +20,7 @@ struct kvm_machine {
     bool readonly;   /* KVM_CAP_READONLY_MEM */
     uint32_t slots;  /* memory slots that the kernel offers */
     uint64_t used[KVM_MAX_SLOTS / 64];
+    unsigned made;        /* vCPUs so far: the number of the next one */
     const char *mine;     /* points at 1; in a forked child, at 0 */
     _Atomic bool shut;    /* no vCPU may enter the guest */
     pthread_mutex_t gate; /* held while it is shut, so that one can wait */
@@ -59,8 +60,8 @@ int kvm_unmap(struct vmm *vm, struct vmm_mem *mem);
 int kvm_protect(struct vmm *vm, struct vmm_mem *mem, unsigned prot);
 void kvm_kick(struct vmm_cpu *cpu);
 
-/* Make vCPU number `index`. kvm_vcpu_close copes with half-open. */
-int kvm_vcpu_open(struct kvm_machine *m, struct kvm_vcpu *v, unsigned index);
+/* Make a vCPU. kvm_vcpu_close copes with half-open. */
+int kvm_vcpu_open(struct kvm_machine *m, struct kvm_vcpu *v);
 void kvm_vcpu_close(struct kvm_vcpu *v);
 
 /* How an entry ended; else a negative errno. */

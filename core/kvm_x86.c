@@ -153,7 +153,7 @@ static int x86_cpu_open(struct vmm_cpu *cpu)
     cpu->host = x;
     x->cpu = cpu;
     x->machine = m;
-    rc = kvm_vcpu_open(&m->kvm, &x->vcpu, cpu->index);
+    rc = kvm_vcpu_open(&m->kvm, &x->vcpu);
     if (rc == 0)
         rc = set_cpuid(x);
     if (rc == 0)

@@ -50,14 +50,25 @@ static uint64_t mask(unsigned size)
     return size >= 8 ? UINT64_MAX : (UINT64_C(1) << 8 * size) - 1;
 }
 
-int vmm_answer(struct vmm_cpu *cpu, uint64_t value)
+static int answer(struct vmm_cpu *cpu, uint64_t value)
 {
-    if (!cpu->asked)
-        return vmm_fail(VMM_ESTATE, "vcpu %u: answer: it has read nothing",
-                        cpu->index);
     cpu->asked = false;
     cpu->exit.value = value & mask(cpu->exit.size);
     return cpu->vm->ops->answer(cpu, &cpu->exit);
+}
+
+int vmm_answer(struct vmm_cpu *cpu, uint64_t value)
+{
+    int rc = vmm_still(cpu);
+
+    if (rc < 0)
+        return rc;
+    if (!cpu->asked)
+        return vmm_fail(VMM_ESTATE,
+                        "vcpu %u: answer: it has read nothing that waits for "
+                        "an answer",
+                        cpu->index);
+    return answer(cpu, value);
 }
 
 /* The x86 hypercall conduit is a port; x0 and rax hold the number. */
@@ -81,7 +92,7 @@ static int as_hypercall(struct vmm_cpu *cpu, struct vmm_exit *exit)
 static int enter(struct vmm_cpu *cpu)
 {
     struct vmm_exit *exit = &cpu->exit;
-    int rc = cpu->asked ? vmm_answer(cpu, UINT64_MAX) : 0;
+    int rc = cpu->asked ? answer(cpu, UINT64_MAX) : 0;
 
     if (rc < 0)
         return rc;
@@ -161,7 +172,7 @@ static void callback(struct loop *l, struct vmm_cpu *cpu)
         verdict = l->run->on_exit(cpu, &cpu->exit, l->run->ctx);
         l->vm->current = NULL;
         if (cpu->asked && verdict != VMM_RETURN) {
-            int rc = vmm_answer(cpu, cpu->exit.value);
+            int rc = answer(cpu, cpu->exit.value);
 
             if (verdict >= 0 && rc < 0)
                 verdict = rc;
@@ -445,15 +456,22 @@ void vmm_kick(struct vmm_cpu *cpu)
 
 /* ---- runs of one exit ------------------------------------------------- */
 
+static int idle(const struct vmm_cpu *cpu, const char *what)
+{
+    if (!cpu->vm->loop)
+        return 0;
+    return vmm_fail(VMM_ESTATE,
+                    "vcpu %u: %s: the machine is running already: do it when "
+                    "the run has ended",
+                    cpu->index, what);
+}
+
 int vmm_enter(struct vmm_cpu *cpu, struct vmm_exit *exit)
 {
-    int rc;
+    int rc = idle(cpu, "enter");
 
-    if (cpu->vm->loop)
-        return vmm_fail(VMM_ESTATE,
-                        "vcpu %u: enter: the machine is running "
-                        "already",
-                        cpu->index);
+    if (rc < 0)
+        return rc;
     atomic_fetch_and(&cpu->poke, VMM_POKE_KICK);
     cpu->slice = 0;
     rc = enter(cpu);
@@ -466,8 +484,10 @@ int vmm_enter(struct vmm_cpu *cpu, struct vmm_exit *exit)
 int vmm_step(struct vmm_cpu *cpu, struct vmm_exit *exit)
 {
     const struct vmm_ops *ops = cpu->vm->ops;
-    int rc, after;
+    int rc = idle(cpu, "step"), after;
 
+    if (rc < 0)
+        return rc;
     if (!ops->debug)
         return vmm_fail(VMM_ENOTSUP, "%s: step: not on this backend",
                         ops->name);

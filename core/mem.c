@@ -120,7 +120,7 @@ static int read_file(int file, const struct vmm_range *r, uint8_t *to)
     return 0;
 }
 
-static int check_file(int file, const struct vmm_range *r)
+static int check_file(int file, const struct vmm_range *r, uint64_t page)
 {
     struct stat st;
 
@@ -128,6 +128,11 @@ static int check_file(int file, const struct vmm_range *r)
         return vmm_fail(VMM_EHOST, "map: %s: %s", r->file, strerror(errno));
     if (!S_ISREG(st.st_mode))
         return vmm_fail(VMM_EINVAL, "map: %s: not a regular file", r->file);
+    if (r->shared && r->offset % page)
+        return vmm_fail(VMM_EINVAL,
+                        "map: offset 0x%" PRIx64 ": shared memory needs a "
+                        "multiple of the page size, 0x%" PRIx64,
+                        r->offset, page);
     if (r->offset > INT64_MAX || (uint64_t)st.st_size < r->offset ||
         (r->shared && (uint64_t)st.st_size - r->offset < r->size))
         return vmm_fail(
@@ -168,7 +173,8 @@ static int back(const struct vmm_range *r, int file, uint8_t **host,
     return 0;
 }
 
-static int back_file(const struct vmm_range *r, uint8_t **host, size_t *mapped)
+static int back_file(const struct vmm_range *r, uint64_t page, uint8_t **host,
+                     size_t *mapped)
 {
     int rc, file;
 
@@ -184,7 +190,7 @@ static int back_file(const struct vmm_range *r, uint8_t **host, size_t *mapped)
     file = open(r->file, (r->shared ? O_RDWR : O_RDONLY) | O_CLOEXEC);
     if (file < 0)
         return vmm_fail(VMM_EHOST, "map: %s: %s", r->file, strerror(errno));
-    rc = check_file(file, r);
+    rc = check_file(file, r, page);
     if (rc == 0)
         rc = back(r, file, host, mapped);
     close(file);
@@ -225,7 +231,7 @@ int vmm_map(struct vmm *vm, const struct vmm_range *range)
     if (rc == 0)
         rc = grow(vm);
     if (rc == 0)
-        rc = back_file(range, &mem.host, &mem.mapped);
+        rc = back_file(range, vmm_page_size(vm), &mem.host, &mem.mapped);
     if (rc < 0)
         return rc;
     mem.range.file = NULL; /* the caller's string */
@@ -308,32 +314,27 @@ static uint8_t *span(const struct vmm *vm, uint64_t at, uint64_t *n)
     return mem->host + (at - mem->range.at);
 }
 
-/* Is all of [at, at+n) mapped? */
-static int covered(const struct vmm *vm, uint64_t at, uint64_t n,
-                   const char *what)
+int vmm_mapped(const struct vmm *vm, uint64_t at, uint64_t n, const char *what)
 {
     uint64_t end = at + n - 1, here = at;
+    struct vmm_mem *mem;
 
     if (n == 0)
         return 0;
-    while (end >= at) {
-        struct vmm_mem *mem = vmm_mem_at(vm, here);
-
-        if (!mem)
-            break;
-        if (last(&mem->range) >= end)
+    while ((mem = vmm_mem_at(vm, here))) {
+        if (end >= at && last(&mem->range) >= end)
             return 0;
+        if (last(&mem->range) == UINT64_MAX)
+            return vmm_fail(VMM_ERANGE,
+                            "%s: 0x%" PRIx64 " bytes at 0x%" PRIx64 ": no "
+                            "memory is mapped beyond 0x%" PRIx64,
+                            what, n, at, UINT64_MAX);
         here = last(&mem->range) + 1;
     }
     return vmm_fail(VMM_ERANGE,
                     "%s: 0x%" PRIx64 " bytes at 0x%" PRIx64 ": no memory is "
                     "mapped at 0x%" PRIx64,
                     what, n, at, here);
-}
-
-int vmm_mapped(struct vmm *vm, uint64_t at, uint64_t n)
-{
-    return covered(vm, at, n, "memory");
 }
 
 static void wrote(struct vmm *vm, uint64_t at, uint64_t n)
@@ -345,7 +346,7 @@ static void wrote(struct vmm *vm, uint64_t at, uint64_t n)
 int vmm_read(struct vmm *vm, uint64_t at, void *to, size_t n)
 {
     uint8_t *out = to;
-    int rc = covered(vm, at, n, "read");
+    int rc = vmm_mapped(vm, at, n, "read");
 
     while (rc == 0 && n) {
         uint64_t chunk = n;
@@ -362,7 +363,7 @@ int vmm_read(struct vmm *vm, uint64_t at, void *to, size_t n)
 int vmm_write(struct vmm *vm, uint64_t at, const void *from, size_t n)
 {
     const uint8_t *in = from;
-    int rc = covered(vm, at, n, "write");
+    int rc = vmm_mapped(vm, at, n, "write");
 
     while (rc == 0 && n) {
         uint64_t chunk = n;
@@ -379,7 +380,7 @@ int vmm_write(struct vmm *vm, uint64_t at, const void *from, size_t n)
 
 int vmm_fill(struct vmm *vm, uint64_t at, uint64_t n, uint8_t byte)
 {
-    int rc = covered(vm, at, n, "fill");
+    int rc = vmm_mapped(vm, at, n, "fill");
 
     while (rc == 0 && n) {
         uint64_t chunk = n;
@@ -414,7 +415,7 @@ int vmm_find(struct vmm *vm, uint64_t at, uint64_t n, const void *what,
              size_t len, uint64_t *found)
 {
     const uint8_t *bytes = what;
-    int rc = covered(vm, at, n, "find");
+    int rc = vmm_mapped(vm, at, n, "find");
 
     if (rc < 0)
         return rc;
@@ -447,7 +448,7 @@ int vmm_strlen(struct vmm *vm, uint64_t at, size_t max, size_t *len)
     while (done < max) {
         uint64_t chunk = max - done;
         const uint8_t *here, *nul;
-        int rc = covered(vm, at, done + 1, "string");
+        int rc = vmm_mapped(vm, at, done + 1, "cstring");
 
         if (rc < 0)
             return rc;
@@ -460,7 +461,8 @@ int vmm_strlen(struct vmm *vm, uint64_t at, size_t max, size_t *len)
         done += chunk;
     }
     return vmm_fail(VMM_ERANGE,
-                    "string: no NUL in the %zu bytes from 0x%" PRIx64, max, at);
+                    "cstring: no NUL in the %zu bytes from 0x%" PRIx64, max,
+                    at);
 }
 
 /* Typed accesses come in their thousands: no loop where one range holds them. */

@@ -154,12 +154,8 @@ void vmm_close(struct vmm *vm)
         vmm_stop(vm);
         return;
     }
-    while (vm->cpus) {
-        struct vmm_cpu *cpu = vm->cpu[--vm->cpus];
-
-        vm->ops->cpu_close(cpu);
-        free(cpu);
-    }
+    while (vm->cpus)
+        vmm_cpu_close(vm->cpu[vm->cpus - 1]);
     vm->ops->close(vm); /* lets go of the memory before it goes */
     vmm_mem_close(vm);
     free(vm);

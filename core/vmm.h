@@ -89,7 +89,7 @@ struct vmm_range {
     uint64_t at, size; /* multiples of vmm_page_size() */
     unsigned prot;     /* VMM_R | VMM_W | VMM_X */
     const char *file;  /* back it by this file, or NULL */
-    uint64_t offset;   /* where in the file; page-aligned */
+    uint64_t offset;   /* where in the file; page-aligned if shared */
     bool shared;       /* guest writes reach the file */
     void *host; /* caller's own page-aligned memory, or NULL: zeroed memory of
                    the machine's own; it must outlive the machine */
@@ -105,8 +105,9 @@ int vmm_protect(struct vmm *vm, uint64_t at, unsigned prot); /* likewise */
  * unless the caller supplied it: host pointers do not leave core. */
 bool vmm_range_at(const struct vmm *vm, size_t i, struct vmm_range *range);
 
-/* Is all of [at, at+n) mapped? 0, or VMM_ERANGE naming the first hole. */
-int vmm_mapped(struct vmm *vm, uint64_t at, uint64_t n);
+/* Is all of [at, at+n) mapped? 0, or VMM_ERANGE naming the first hole, in words
+ * that begin with `what`. */
+int vmm_mapped(const struct vmm *vm, uint64_t at, uint64_t n, const char *what);
 
 /* Copies between host and guest memory; whole or not at all. They may cross
  * from one range into the next, and ignore prot: the host is not the guest. */
@@ -323,6 +324,9 @@ char *vmm_exit_words(const struct vmm_exit *exit, char *to, size_t size);
  * architecture resets: arm64 EL1h, interrupts masked, MMU off; x86_64 real mode
  * with cs.base 0, at rip 0. */
 int vmm_cpu_open(struct vmm *vm, struct vmm_cpu **cpu);
+/* Undo the opening of the vCPU that was opened last and has not run: for who
+ * finds that it cannot be set up. */
+void vmm_cpu_close(struct vmm_cpu *cpu);
 unsigned vmm_cpu_index(const struct vmm_cpu *cpu); /* 0, 1, ... as opened */
 struct vmm *vmm_cpu_vm(const struct vmm_cpu *cpu);
 

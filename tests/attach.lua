@@ -71,7 +71,7 @@ t.on("what a device does not answer reads as all ones", function(open, _, arch)
 end)
 
 t.on("a device's mistakes name it", function(open)
-    for answer, got in pairs { text = "string", [1.5] = "number" } do
+    for answer, got in pairs { text = "string", [1.5] = "1.5" } do
         local vm, _, base = guest(open, MMIO)
         vm:attach { at = base, size = 16, name = "bad",
             read = function() return answer end }

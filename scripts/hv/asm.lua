@@ -346,6 +346,9 @@ local function check(text, opts, level)
 end
 
 return function(text, opts, level)
+    if level ~= nil and math.type(level) ~= "integer" then
+        error("asm: level: an integer expected, got " .. type(level), 2)
+    end
     level = level or 1
     opts = check(text, opts, level)
     local locate = locator(text, opts.name, level + 1)

@@ -486,21 +486,21 @@ local function contents(path, limit)
         :format(path, limit)
 end
 
-function image.from(bytes, opts)
+function image.from(bytes, opts, ...)
     if type(bytes) ~= "string" then
         error(("image: from: a string of bytes expected, not a %s")
               :format(type(bytes)), 2)
     end
-    opts = options("image", opts, KNOWN, 2)
+    opts = options("image", opts, KNOWN, 2, ...)
     local result = build(bytes, opts, "(bytes)", 2)
     return result
 end
 
-local function open(_, path, opts)
+local function open(_, path, opts, ...)
     if type(path) ~= "string" then
         error(("image: a path expected, not a %s"):format(type(path)), 2)
     end
-    opts = options("image", opts, KNOWN, 2)
+    opts = options("image", opts, KNOWN, 2, ...)
     local limit = size(opts.limit or LIMIT, "image: limit", 2)
     local bytes, why = contents(path, limit)
     if not bytes then

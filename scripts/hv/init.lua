@@ -27,6 +27,19 @@ local function later(name)
     end
 end
 
+-- A table of the library, in which a mistyped name is a mistake.
+local function strict(name, fields)
+    return setmetatable(fields, { __index = function(_, key)
+        local known = {}
+        for field in pairs(fields) do
+            known[#known + 1] = field
+        end
+        table.sort(known)
+        error(('%s has no "%s": it has %s'):format(name, tostring(key),
+              table.concat(known, ", ")), 2)
+    end })
+end
+
 local lazy = {
     asm = function()
         local asm = require "hv.asm"
@@ -40,13 +53,13 @@ local lazy = {
     size = function() return require "hv.size" end,
     image = function() return require "hv.image" end,
     spawn = function() return require "hv.spawn" end,
-    x86 = function() return require "hv.x86" end,
+    x86 = function() return strict("hv.x86", require "hv.x86") end,
     device = function()
-        return {
+        return strict("hv.device", {
             uart16550 = later "hv.device.uart16550",
             pl011 = later "hv.device.pl011",
             exit = later "hv.device.exit",
-        }
+        })
     end,
 }
 
@@ -66,16 +79,21 @@ setmetatable(hv, {
 
 -- Raise what `fn` raises at the line that called the method.
 local function blame(fn, ...)
-    local ok, why = pcall(fn, ...)
+    local ok, result = pcall(fn, ...)
     if not ok then
-        if type(why) == "string" then
-            why = why:gsub("^[^:\n]+:%d+: ", "")
+        if type(result) == "string" then
+            result = result:gsub("^[^:\n]+:%d+: ", "")
         end
-        error(why, 3)
+        error(result, 3)
     end
+    return result
 end
 
+-- All of it or nothing: no image is left half loaded.
 local function load_image(vm, image)
+    for _, segment in ipairs(image.segments) do
+        core.room(vm, segment.at, segment.size)
+    end
     for _, segment in ipairs(image.segments) do
         vm:write(segment.at, segment.data)
         local rest = segment.size - #segment.data
@@ -85,29 +103,37 @@ local function load_image(vm, image)
     end
 end
 
+local function load(vm, at, what, ...)
+    core.room(vm, 0, 0) -- is it a machine, and open?
+    if select("#", ...) > 0 then
+        error("load: takes at most 2 arguments, got " .. 2 + select("#", ...))
+    elseif what == nil and type(at) == "table" then
+        at, what = nil, at
+    end
+    if type(what) == "string" then
+        at = core.room(vm, at, #what)
+        vm:write(at, what)
+        return at
+    elseif type(what) ~= "table" or not hv.image.is(what) then
+        error("load: bytes or an image expected, got " .. type(what))
+    elseif what.arch and what.arch ~= vm.arch then
+        error(("load: the image is for %s, the machine is %s")
+              :format(what.arch, vm.arch))
+    end
+    if at ~= nil then
+        what = what:at(at)
+    end
+    load_image(vm, what)
+    return what.entry or what.segments[1] and what.segments[1].at
+end
+
 --- vm:load(at, bytes | image), vm:load(image) --> where it starts
 --
 -- Bytes go to `at`. An image goes to its own addresses, or is laid out anew from
 -- `at`; its entry point is the result.
-function core.machine.load(vm, at, what)
-    if what == nil and type(at) == "table" then
-        at, what = nil, at
-    end
-    if type(what) == "string" then
-        at = type(at) == "string" and hv.size(at) or at
-        blame(vm.write, vm, at, what)
-        return at
-    elseif type(what) ~= "table" or not hv.image.is(what) then
-        error("load: bytes or an image expected, got " .. type(what), 2)
-    elseif what.arch and what.arch ~= vm.arch then
-        error(("load: the image is for %s, the machine is %s")
-              :format(what.arch, vm.arch), 2)
-    end
-    if at then
-        what = what:at(at, 2)
-    end
-    blame(load_image, vm, what)
-    return what.entry or what.segments[1] and what.segments[1].at
+function core.machine.load(vm, at, what, ...)
+    local entry = blame(load, vm, at, what, ...)
+    return entry
 end
 
 return hv

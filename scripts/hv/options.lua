@@ -1,11 +1,12 @@
 -- SPDX-License-Identifier: MIT
 --- The fields of a constructor's table: no typing mistake goes unnoticed.
 --
--- options(what, given, known [, level]) --> given, or {} for nil
+-- options(what, given, known [, level, ...]) --> given, or {} for nil
 --
 -- `known` maps each field's name to the types it may have ("number or string").
 -- An unknown field raises, naming the one most like it; so does a wrong type.
--- `level` counts from the caller, as with error().
+-- `level` counts from the caller, as with error(). `...` is what the caller was given
+-- behind the table: nothing, or it raises.
 
 -- The number of single-letter changes that make `a` of `b` (Levenshtein).
 local function distance(a, b)
@@ -42,9 +43,12 @@ local function advice(word, known)
         or "known options are " .. table.concat(names, ", ")
 end
 
-return function(what, given, known, level)
+return function(what, given, known, level, ...)
     level = (level or 1) + 1
-    if given == nil then
+    if select("#", ...) > 0 then
+        error(("%s: nothing goes behind the options, got %s")
+              :format(what, type((...))), level)
+    elseif given == nil then
         return {}
     elseif type(given) ~= "table" then
         error(("%s: options must be a table, not a %s")

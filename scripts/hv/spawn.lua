@@ -30,29 +30,48 @@ local wire = require "hv.wire"
 -- each one's output is heard when it comes.
 local alive = setmetatable({}, { __mode = "k" })
 
-local FRAME = "<s4" -- a message: its length, then wire.encode(tag, ...)
+local FRAME = "<s4" -- a message: its length, a letter, then wire.encode(...)
 local MOST = 1 << 30
+
+-- A method's first argument has to be its object.
+local function check_self(self, class)
+    if getmetatable(self) ~= class then
+        error(("worker expected as the first argument, got %s: write a:b(), "
+               .. "not a.b()"):format(type(self)), 3)
+    end
+end
 
 -- ---- the worker's side -------------------------------------------------
 
 local Child = { __name = "worker" }
 Child.__index = Child
 
-local function post(channel, ...)
-    return channel:write(string.pack(FRAME, wire.encode(...)))
+-- A message: "M", what the body returned: "R", or what it raised: "E". Or nil and
+-- why these values cannot be sent.
+local function frame(letter, ...)
+    local body, why = wire.try_encode(...)
+    if body and #body >= MOST then
+        return nil, ("worker message: %d bytes are more than 1 GiB"):format(#body)
+    end
+    return body and FRAME:pack(letter .. body), why
 end
 
 function Child:send(...)
-    if not post(self.channel, "message", ...) then
+    check_self(self, Child)
+    local message, why = frame("M", ...)
+    if not message then
+        error(why, 2)
+    elseif not self.channel:write(message) then
         error("worker: send: the parent has gone", 2)
     end
 end
 
 function Child:receive()
+    check_self(self, Child)
     local head = self.channel:read(4)
     local body = head and self.channel:read((string.unpack("<I4", head)))
     if body then
-        return wire.decode(body)
+        return wire.decode(body:sub(2))
     end
 end
 
@@ -65,14 +84,11 @@ local function live(channel, body, ...)
     local child = setmetatable({ channel = channel }, Child)
     local done = table.pack(xpcall(body, traceback, child, ...))
     local why = not done[1] and done[2]
+    local message
     if not why then
-        local sent, what = pcall(post, channel, "returned",
-                                 table.unpack(done, 2, done.n))
-        why = not sent and "worker: " .. tostring(what)
+        message, why = frame("R", table.unpack(done, 2, done.n))
     end
-    if why then
-        post(channel, "raised", why)
-    end
+    channel:write(message or frame("E", why))
     core.exit(why and 1 or 0)
 end
 
@@ -105,14 +121,13 @@ local function take(self, bytes)
         end
         local body = input:sub(5, 4 + length)
         input = input:sub(5 + length)
-        local message = table.pack(pcall(wire.decode, body))
-        local tag = message[1] and message[2]
-        local values = table.pack(table.unpack(message, 3, message.n))
-        if tag == "message" then
+        local values = wire.try_decode(body:sub(2))
+        local letter = values and body:sub(1, 1)
+        if letter == "M" then
             table.insert(self.inbox, values)
-        elseif tag == "returned" then
+        elseif letter == "R" then
             self.results = values
-        elseif tag == "raised" then
+        elseif letter == "E" then
             self.raised = values[1]
         else
             self.broken = "worker: sent a malformed message"
@@ -171,7 +186,13 @@ end
 local methods = {}
 
 function methods:send(...)
-    local message = string.pack(FRAME, wire.encode(...))
+    check_self(self, Worker)
+    local message, why = frame("M", ...)
+    if self.closed then
+        error("worker: send: it is closed", 2)
+    elseif not message then
+        error(why, 2)
+    end
     self.outbox = self.outbox .. message
     while self.outbox ~= "" and not self.silent do
         serve(nil, true)
@@ -179,6 +200,7 @@ function methods:send(...)
 end
 
 function methods:receive(timeout)
+    check_self(self, Worker)
     local left = countdown("receive", timeout, 2)
     while #self.inbox == 0 do
         if self.silent then
@@ -214,6 +236,7 @@ local function make_report(self, how, number)
 end
 
 function methods:wait(timeout)
+    check_self(self, Worker)
     local left = countdown("wait", timeout, 2)
     while not self.report do
         if self.silent then
@@ -236,17 +259,20 @@ function methods:wait(timeout)
 end
 
 function methods:kill()
+    check_self(self, Worker)
     self.process:kill()
 end
 
 function methods:close()
+    check_self(self, Worker)
     self.process:close()
-    self.silent = true
+    self.silent, self.closed = true, true
     alive[self] = nil
     self.report = self.report or make_report(self, "signal", 9)
 end
 
 function methods:close_input()
+    check_self(self, Worker)
     self.process:close_input()
 end
 
@@ -279,6 +305,10 @@ local function spawn(body, ...)
                       :format(tostring(name)), 2)
             end
         end
+    end
+    if on_output ~= nil and type(on_output) ~= "function" then
+        error("spawn: on_output: a function expected, got "
+              .. type(on_output), 2)
     end
     if type(body) == "string" then
         local chunk, why = loadfile(body)

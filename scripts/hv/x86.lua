@@ -12,6 +12,9 @@
 -- Selectors are 8 for code and 16 for data, as a guest's own GDT would have them;
 -- none is needed while the guest loads no segment register.
 
+local core = require "hv.core"
+local size = require "hv.size"
+
 local x86 = {}
 
 local PE, ET, PG = 1 << 0, 1 << 4, 1 << 31 -- CR0
@@ -29,6 +32,15 @@ local function segment(fields)
     return s
 end
 
+local function check(what, registers, ...)
+    if registers ~= nil and type(registers) ~= "table" then
+        error(("%s: a table of registers expected, got %s")
+              :format(what, type(registers)), 3)
+    elseif select("#", ...) > 0 then
+        error(what .. ": nothing goes behind the registers", 3)
+    end
+end
+
 local function flat(code, registers)
     local data = segment { selector = 16, type = 3, db = 1, l = 0 }
     local all = { rflags = 2, cs = segment(code), ds = data, es = data, fs = data,
@@ -39,7 +51,8 @@ local function flat(code, registers)
     return all
 end
 
-function x86.protected(registers)
+function x86.protected(registers, ...)
+    check("x86.protected", registers, ...)
     local all = flat({ selector = 8, type = 11, db = 1, l = 0 }, registers)
     all.cr0 = all.cr0 or PE | ET
     return all
@@ -61,15 +74,21 @@ local function write_tables(vm, at)
     vm:write(at + 2 * PAGE, table.concat(directories))
 end
 
-function x86.long(vm, at, registers)
-    if vm.arch ~= "x86_64" then
+function x86.long(vm, at, registers, ...)
+    check("x86.long", registers, ...)
+    local ok, why = pcall(core.room, vm, 0, 0)
+    if not ok then
+        error("x86.long: " .. why, 2)
+    elseif vm.arch ~= "x86_64" then
         error(("x86.long: an x86_64 machine expected, this one is %s")
               :format(vm.arch), 2)
-    elseif math.type(at) ~= "integer" or at % PAGE ~= 0 then
+    end
+    at = type(at) == "string" and size(at, "x86.long: at", 2) or at
+    if math.type(at) ~= "integer" or at % PAGE ~= 0 then
         error(("x86.long: page tables at %s: a multiple of 4096 expected")
               :format(tostring(at)), 2)
     end
-    local ok, why = pcall(write_tables, vm, at)
+    ok, why = pcall(write_tables, vm, at)
     if not ok then
         error("x86.long: " .. tostring(why):gsub("^[^:\n]+:%d+: ", ""), 2)
     end

@@ -13,7 +13,10 @@ local size = require "hv.size"
 
 return function(vm, what, opts, device, level)
     level = (level or 1) + 1
-    if opts.at and opts.port then
+    local known, method = pcall(function() return vm.attach end)
+    if not known or type(method) ~= "function" then
+        error(("%s: a machine expected, got %s"):format(what, type(vm)), level)
+    elseif opts.at and opts.port then
         error(what .. ": at and port: a device has only one of them", level)
     end
     local range = {

@@ -33,8 +33,8 @@ local STYLE = {
     end,
 }
 
-return function(vm, opts)
-    opts = options("exit", opts, KNOWN, 2)
+return function(vm, opts, ...)
+    opts = options("exit", opts, KNOWN, 2, ...)
     local style = STYLE[opts.style or "value"]
     if not style then
         error(('exit: style: "%s": use "value" or "test"'):format(opts.style),

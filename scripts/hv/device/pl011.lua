@@ -219,8 +219,8 @@ function Uart:poll()
     update(self)
 end
 
-return function(vm, opts)
-    opts = options("pl011", opts, KNOWN, 2)
+return function(vm, opts, ...)
+    opts = options("pl011", opts, KNOWN, 2, ...)
     local self = setmetatable({
         line = terminal.open(vm, "pl011", opts), irq = opts.irq,
         level = false, fifo = {}, held = {}, seen = 0, rsr = 0, ilpr = 0,

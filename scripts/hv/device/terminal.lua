@@ -34,6 +34,10 @@ end
 
 --- Bytes for the guest, behind those that wait already.
 function Line:feed(bytes)
+    if type(bytes) ~= "string" then
+        error(("%s: feed: a string of bytes expected, got %s")
+              :format(self.name, type(bytes)), 3)
+    end
     self.queue = self.queue:sub(self.next) .. bytes
     self.next = 1
 end

@@ -227,8 +227,8 @@ function Uart:poll()
     update(self)
 end
 
-return function(vm, opts)
-    opts = options("uart16550", opts, KNOWN, 2)
+return function(vm, opts, ...)
+    opts = options("uart16550", opts, KNOWN, 2, ...)
     local shift = opts.shift or 0
     if shift ~= 0 and shift ~= 1 and shift ~= 2 and shift ~= 3 then
         error(("uart16550: shift: %s: use 0, 1, 2 or 3"):format(shift), 2)
