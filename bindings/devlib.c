@@ -114,8 +114,11 @@ static int reference(lua_State *L, int devices)
 static void exclude(lua_State *L, const char *name, const char *other)
 {
     if (lua_getfield(L, 2, name) != LUA_TNIL)
-        luaL_error(L, "attach: %s: goes with %s: this device has %s", name,
-                   strcmp(name, "count") == 0 ? "port" : "at", other);
+        luaL_error(
+            L,
+            "attach: %s: not with %s: memory has at and size, ports have "
+            "port and count",
+            name, other);
     lua_pop(L, 1);
 }
 

@@ -180,6 +180,7 @@ struct run {
     _Atomic bool timed_out;
     _Atomic bool handling; /* a handler is running, on this thread: */
     pthread_t thread;
+    _Atomic bool signalled; /* that thread was, maybe */
     struct vcpu *failed; /* its coroutine holds an error; or NULL */
 };
 

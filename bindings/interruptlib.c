@@ -66,6 +66,14 @@ static void kick(const struct machine *m)
             vmm_kick(m->cpu[i]->cpu);
 }
 
+/* `signalled` first: interrupt_end() looks at these two the other way round. */
+static void signal_handler_of(struct run *run)
+{
+    run->signalled = true;
+    if (run->handling)
+        pthread_kill(run->thread, SIGURG);
+}
+
 /* Core's watchdog: the run's time is up, core has seen to its vCPUs; what is
  * left are runs inside its handlers, and the handlers themselves. */
 void interrupt_timeout(void *ctx)
@@ -76,8 +84,7 @@ void interrupt_timeout(void *ctx)
     run->timed_out = true;
     pthread_mutex_lock(&runs->lock);
     for (struct run *r = runs->innermost; r; r = r->outer) {
-        if (r->handling)
-            pthread_kill(r->thread, SIGURG);
+        signal_handler_of(r);
         if (r == run)
             break;
         kick(r->m);
@@ -90,8 +97,7 @@ void runs_interrupt(struct runs *runs)
     pthread_mutex_lock(&runs->lock);
     for (struct run *r = runs->innermost; r; r = r->outer) {
         kick(r->m);
-        if (r->handling)
-            pthread_kill(r->thread, SIGURG);
+        signal_handler_of(r);
     }
     if (runs->has_main)
         pthread_kill(runs->main, SIGURG);
@@ -202,9 +208,24 @@ lua_State *interrupt_begin(struct run *run, lua_State *co)
     return before;
 }
 
+/* A signal that was sent while the handler was running, and has not come yet,
+ * would hit the script that called run(). Once the sender has let go of the lock,
+ * it is pending, and then is delivered before a call about signals returns. */
+static void await_signal(struct runs *runs)
+{
+    sigset_t none;
+
+    pthread_mutex_lock(&runs->lock);
+    pthread_mutex_unlock(&runs->lock);
+    sigemptyset(&none);
+    pthread_sigmask(SIG_BLOCK, &none, NULL);
+}
+
 bool interrupt_end(struct run *run, lua_State *co, lua_State *before)
 {
     run->handling = false;
+    if (run->signalled)
+        await_signal(run->m->runs);
     handled = before;
     if (lua_gethook(co) == interrupt_hook)
         lua_sethook(co, NULL, 0, 0);

@@ -480,8 +480,9 @@ static int mem_view(lua_State *L)
 {
     enum { INTEGERS = sizeof integers / sizeof integers[0] };
     struct machine *m = vm_self(L);
-    const char *name = obj_string(L, 2, "view", "\"u8\", \"u16\", \"u32\" or "
-                                                "\"u64\"");
+    const char *name = obj_string(L, 2, "view",
+                                  "\"u8\", \"u16\", \"u32\" or "
+                                  "\"u64\"");
     struct view *v;
     int i = 0;
 
@@ -550,12 +551,10 @@ static int object_newindex(lua_State *L)
                       luaL_tolstring(L, 2, NULL));
 }
 
-static const luaL_Reg objects[] = {{"__tostring", object_tostring},
-                                   {"__index", object_index},
-                                   {"__newindex", object_newindex},
-                                   {"protect", object_protect},
-                                   {"unmap", object_unmap},
-                                   {NULL, NULL}};
+static const luaL_Reg objects[] = {
+    {"__tostring", object_tostring}, {"__index", object_index},
+    {"__newindex", object_newindex}, {"protect", object_protect},
+    {"unmap", object_unmap},         {NULL, NULL}};
 
 static const luaL_Reg views[] = {{"__index", view_access},
                                  {"__newindex", view_newindex},

@@ -14,12 +14,12 @@ static const struct {
 } segment_fields[] = {
 #define F(member, bits)                                                        \
     {                                                                          \
-        #member, offsetof(struct vmm_segment, member),                         \
+#member, offsetof(struct vmm_segment, member),                         \
             sizeof(((struct vmm_segment *)0)->member), bits                    \
     }
-    F(base, 64), F(limit, 32),  F(selector, 16), F(type, 4),
-    F(s, 1),     F(dpl, 2),     F(present, 1),   F(avl, 1),
-    F(l, 1),     F(db, 1),      F(g, 1),
+    F(base, 64), F(limit, 32), F(selector, 16), F(type, 4),
+    F(s, 1),     F(dpl, 2),    F(present, 1),   F(avl, 1),
+    F(l, 1),     F(db, 1),     F(g, 1),
 #undef F
 };
 

@@ -194,21 +194,24 @@ static int declared(lua_State *L)
  * so a write's answer is dropped; elsewhere it is a misunderstanding. */
 static int check_no_answer(lua_State *co, const struct vmm_exit *exit)
 {
+    const char *got;
+
     if (lua_isnil(co, -1) || exit->kind == VMM_MMIO || exit->kind == VMM_IO ||
         exit->kind == VMM_SYSREG)
         return 0;
+    got = obj_name(co, -1);
     obj_where(co, ARG_WHAT);
     return luaL_error(co,
                       "%s%s handler: returned %s: only reads are answered: set "
                       "registers, or cpu:stop(value)",
-                      lua_tostring(co, -1), vmm_kind_name(exit->kind),
-                      obj_name(co, -2));
+                      lua_tostring(co, -1), vmm_kind_name(exit->kind), got);
 }
 
 /* Protected: handler(cpu, exit), and its answer where that is a read. */
 static int call_on(lua_State *co)
 {
     struct vcpu *v = lua_touserdata(co, ARG_VCPU);
+    const char *got;
     uint64_t value;
     int exact;
 
@@ -225,12 +228,12 @@ static int call_on(lua_State *co)
         v->exit->value = value;
         return 0;
     }
+    got = obj_name(co, -1);
     obj_where(co, ARG_WHAT);
     return luaL_error(co,
                       "%s%s handler: the answer to a read must be an integer, "
                       "got %s",
-                      lua_tostring(co, -1), vmm_kind_name(v->exit->kind),
-                      obj_name(co, -2));
+                      lua_tostring(co, -1), vmm_kind_name(v->exit->kind), got);
 }
 
 /* Protected: the device answers. */

@@ -89,6 +89,10 @@ static int vcpu_newindex(lua_State *L)
         return luaL_error(L, "vcpu: cannot set \"%s\": it is a method",
                           lua_tostring(L, 2));
     default:
+        if (lua_type(L, 2) == LUA_TSTRING &&
+            (strcmp(lua_tostring(L, 2), "index") == 0 ||
+             strcmp(lua_tostring(L, 2), "vm") == 0))
+            return luaL_error(L, "vcpu: cannot set \"%s\"", lua_tostring(L, 2));
         return unknown(L, "vcpu", arch, 2);
     }
     reg_set(L, v->cpu, lua_touserdata(L, -1), 3);
@@ -366,8 +370,8 @@ static void check_once(lua_State *L, int idx, const struct vmm_reg_name *r,
 {
     const struct vmm_reg_name *other;
 
-    for (size_t i = 0; (other = vmm_reg_name(arch, i)); i++) {
-        if (other == r || !overlap(r, other))
+    for (size_t i = 0; (other = vmm_reg_name(arch, i)) != r; i++) {
+        if (!overlap(r, other))
             continue;
         if (lua_getfield(L, idx, other->name) != LUA_TNIL)
             luaL_error(L,

@@ -114,8 +114,11 @@ int vmm_irq(struct vmm_cpu *cpu, bool level)
 
     if (rc < 0)
         return rc;
-    return cpu->vm->ops->irq ? cpu->vm->ops->irq(cpu, level)
-                             : cannot(cpu, "irq");
+    if (cpu->vm->ops->irq)
+        return cpu->vm->ops->irq(cpu, level);
+    return vmm_fail(VMM_ENOTSUP,
+                    "%s: irq: not on this backend with %s guests: use inject",
+                    cpu->vm->ops->name, vmm_arch_name(cpu->vm->arch));
 }
 
 int vmm_inject(struct vmm_cpu *cpu, const struct vmm_event *event)

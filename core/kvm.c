@@ -233,7 +233,7 @@ int kvm_open(struct kvm_machine *m)
     m->dev = open_device(&why, buffer, sizeof buffer);
     pthread_mutex_init(&m->gate, NULL);
     if (why)
-        return vmm_fail(VMM_EHOST, "kvm: %s", why);
+        return vmm_fail(VMM_EHOST, "%s", why);
     rc = mark_mine(m);
     if (rc < 0)
         return rc;

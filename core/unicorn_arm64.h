@@ -276,6 +276,9 @@ bool a64_timer_fires(struct a64_engine *e);
 /* ---- unicorn_arm64_debug.c -------------------------------------------- */
 
 int a64_debug(struct vmm_cpu *cpu);
+/* Which debug exceptions and registers are the host's: at first, and whenever
+ * that changes. */
+void a64_route_debug(struct a64_engine *e);
 void a64_step_begin(struct a64_engine *e);
 void a64_step_end(struct a64_engine *e);
 

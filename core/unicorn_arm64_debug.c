@@ -7,7 +7,7 @@
 
 #include "unicorn_arm64.h"
 
-enum { MDCR_TDE = 1 << 8, MDSCR_SS = 1 };
+enum { MDCR_TDE = 1 << 8, MDCR_TDA = 1 << 9, MDSCR_SS = 1 };
 
 static bool armed(const struct a64_engine *e, uint64_t va)
 {
@@ -66,13 +66,15 @@ static int hook(struct a64_engine *e, uint64_t va)
     return 0;
 }
 
-/* BRK goes to the host with MDCR_EL2.TDE, and so do the debug registers, which
- * unicorn_arm64.c then reads and writes for the guest. */
-static void route(struct a64_engine *e)
+/* BRK goes to the host with MDCR_EL2.TDE. The debug registers always do, and
+ * unicorn_arm64.c reads and writes them for the guest: up to 2.1.1 the engine
+ * throws all its code away, also that which it is executing, when a guest sets a
+ * breakpoint. So breakpoints of the guest's own are registers without effect. */
+void a64_route_debug(struct a64_engine *e)
 {
     bool host = e->cpu->debug.trap || e->stepping;
 
-    a64_cp_write(e, A64_MDCR_EL2, host ? MDCR_TDE : 0);
+    a64_cp_write(e, A64_MDCR_EL2, host ? MDCR_TDE : MDCR_TDA);
     a64_state_changed(e);
 }
 
@@ -86,7 +88,7 @@ int a64_debug(struct vmm_cpu *cpu)
         if (code < 0)
             return code;
     }
-    route(e);
+    a64_route_debug(e);
     return 0;
 }
 
@@ -98,7 +100,7 @@ void a64_step_begin(struct a64_engine *e)
     a64_cp_write(e, A64_MDSCR_EL1, e->mdscr | MDSCR_SS);
     e->stepping = true;
     a64_set_reg(e, UC_ARM64_REG_PSTATE, pstate | A64_SS);
-    route(e);
+    a64_route_debug(e);
 }
 
 void a64_step_end(struct a64_engine *e)
@@ -106,5 +108,5 @@ void a64_step_end(struct a64_engine *e)
     a64_cp_write(e, A64_MDSCR_EL1, e->mdscr);
     e->stepping = false;
     a64_set_reg(e, UC_ARM64_REG_PSTATE, a64_pstate(e) & ~(uint32_t)A64_SS);
-    route(e);
+    a64_route_debug(e);
 }

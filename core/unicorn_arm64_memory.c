@@ -298,7 +298,9 @@ static void take_out(struct vmm *vm, struct vmm_mem *mem, unsigned engines)
     for (unsigned i = 0; i < engines && !leave; i++) {
         struct a64_engine *e = vm->cpu[i]->host;
 
+        a64_at_el3(e, true); /* it looks for code there, as a64_wrote() does */
         m->u.mem_unmap(e->uc, at, mem->range.size);
+        a64_at_el3(e, false);
     }
     set_stage2(m, &mem->range, at, 0);
     m->slot[mem->slot] = 0;

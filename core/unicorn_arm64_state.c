@@ -322,6 +322,7 @@ static void become_el2(struct a64_engine *e)
     a64_cp_write(e, A64_VTTBR_EL2, A64_PRIVATE + 4096);
     e->hcr = A64_HCR;
     a64_cp_write(e, A64_HCR_EL2, e->hcr);
+    a64_route_debug(e);
 }
 
 static void reset(struct a64_engine *e)

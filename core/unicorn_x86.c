@@ -61,6 +61,11 @@ static int on_trial(struct x86_cpu *x, struct vmm_exit *exit)
     return x86_next_access(x, exit) ? 1 : completed(x, exit);
 }
 
+static int on_move_to_dr(struct x86_cpu *x, struct vmm_exit *exit)
+{
+    return x86_move_to_dr(x) ? deliver(x, exit) : completed(x, exit);
+}
+
 static int at_exception(struct x86_cpu *x, struct vmm_exit *exit)
 {
     uint8_t opcode = 0;
@@ -115,6 +120,8 @@ static int stopped(struct x86_cpu *x, struct vmm_exit *exit)
         return at_port(x, exit);
     case X86_TRIAL:
         return on_trial(x, exit);
+    case X86_MOVE_TO_DR:
+        return on_move_to_dr(x, exit);
     case X86_FAULT:
         return x->careful ? 0 : deliver(x, exit);
     case X86_FETCH:
@@ -195,6 +202,8 @@ static int turn(struct x86_cpu *x, struct vmm_exit *exit)
     x->one = x->cpu->debug.step || x->careful;
     if (x->one && x86_is_string_io(x, x86_linear_rip(x)))
         return on_trial(x, exit);
+    if (x->one && x86_is_move_to_dr(x, x86_linear_rip(x)))
+        return on_move_to_dr(x, exit);
     rc = x86_enter(x);
     rc = rc < 0 ? rc : stopped(x, exit);
     x->one = false;
@@ -314,11 +323,23 @@ static void vm_close(struct vmm *vm)
     vm->host = NULL;
 }
 
+/* The engine translates the address, to forget the code there; if that were
+ * refused, the next range to be mapped would become a block of memory that it
+ * frees and goes on using (up to 2.1.3). */
+static void take_out(struct x86_cpu *x, const struct vmm_mem *mem)
+{
+    x->lookup = true;
+    x->lookup_pa = X86_SCRATCH;
+    x86_flush_tlb(x);
+    x->u->mem_unmap(x->uc, mem->range.at, mem->range.size);
+    x86_flush_tlb(x);
+    x->lookup = false;
+}
+
 static void unmap_one(struct x86_cpu *x, const struct vmm_mem *mem)
 {
     x86_code_remove(x, mem);
-    x->u->mem_unmap(x->uc, mem->range.at, mem->range.size);
-    x->flush = true;
+    take_out(x, mem);
 }
 
 /* Protection is not the engine's business but x86_fill()'s. */
@@ -338,7 +359,7 @@ static int map_one(struct x86_cpu *x, const struct vmm_mem *mem)
         return unicorn_fail(x->u, "map", err);
     rc = x86_code_add(x, mem);
     if (rc < 0)
-        x->u->mem_unmap(x->uc, mem->range.at, mem->range.size);
+        take_out(x, mem);
     x->flush = true;
     return rc;
 }

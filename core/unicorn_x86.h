@@ -49,6 +49,7 @@ enum {
 
 enum { /* bits of hflags: what the engine translates code by */
        X86_HF_CPL = 3,
+       X86_HF_CS64 = 1 << 15,
        X86_HF_INHIBIT = 1 << 3, /* the next instruction is a block by itself */
        X86_HF_SMAP = 1 << 23
 };
@@ -147,13 +148,14 @@ struct x86_trial {
 
 enum x86_stop { /* why the engine came back */
                 X86_NOTHING,
-                X86_BLOCK, /* at the start of a block: somebody wants us */
-                X86_DONE,  /* the one instruction is behind us */
-                X86_PORT,  /* port I/O, `access` */
-                X86_TRIAL, /* the instruction needs unicorn_x86_trial.c */
-                X86_FAULT, /* `fault` is to be delivered */
-                X86_FETCH, /* no memory to execute at fault.va */
-                X86_INTR,  /* an exception or INT n, `vector` */
+                X86_BLOCK,      /* at the start of a block: somebody wants us */
+                X86_DONE,       /* the one instruction is behind us */
+                X86_PORT,       /* port I/O, `access` */
+                X86_TRIAL,      /* the instruction needs unicorn_x86_trial.c */
+                X86_MOVE_TO_DR, /* the instruction needs unicorn_x86_dr.c */
+                X86_FAULT,      /* `fault` is to be delivered */
+                X86_FETCH,      /* no memory to execute at fault.va */
+                X86_INTR,       /* an exception or INT n, `vector` */
                 X86_SYSCALL,
                 X86_SYSENTER,
                 X86_BREAK, /* breakpoint */
@@ -165,7 +167,7 @@ enum x86_stop { /* why the engine came back */
 
 struct x86_site { /* linear addresses whose instructions are hooked */
     uint64_t first, last;
-    bool string; /* there may be an INS or OUTS */
+    bool ours; /* there may be one that the engine does not execute */
 };
 
 enum {
@@ -358,6 +360,13 @@ uint64_t x86_on_window_read(uc_engine *uc, uint64_t offset, unsigned size,
 void x86_on_window_write(uc_engine *uc, uint64_t offset, unsigned size,
                          uint64_t value, void *ctx);
 
+/* ---- MOV to a debug register (unicorn_x86_dr.c) ------------------------ */
+
+/* Is the instruction at this linear address one? By the engine's state. */
+bool x86_is_move_to_dr(struct x86_cpu *x, uint64_t at);
+/* Execute it: 0 done; 1: x->fault is to be delivered. */
+int x86_move_to_dr(struct x86_cpu *x);
+
 /* ---- the engine (unicorn_x86_hooks.c) ---------------------------------- */
 
 int x86_hook_all(struct x86_cpu *x);
@@ -367,6 +376,8 @@ int x86_hook_address(struct x86_cpu *x, uint64_t at);
 int x86_search(struct x86_cpu *x);
 /* Run the engine until it stops: why is in x->stop. */
 int x86_enter(struct x86_cpu *x);
+/* One of the bytes that may stand before an opcode. */
+bool x86_is_prefix(uint8_t b);
 /* These look at the engine's own state. */
 bool x86_is_string_io(struct x86_cpu *x, uint64_t at);
 bool x86_can_interrupt(struct x86_cpu *x);

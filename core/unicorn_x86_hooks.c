@@ -4,8 +4,9 @@
  *
  * The engine executes blocks of instructions and may be stopped exactly only at
  * the start of one, at a hooked instruction, or where it raises something
- * itself. IN and OUT are none of these: so new blocks are searched for bytes
- * that may be such an instruction, and those addresses are hooked. */
+ * itself. IN and OUT are none of these, nor is MOV to a debug register: so new
+ * blocks are searched for bytes that may be such an instruction, and those
+ * addresses are hooked. */
 #include "unicorn_x86.h"
 
 /* ---- hooked addresses -------------------------------------------------- */
@@ -16,31 +17,44 @@ static void stop(struct x86_cpu *x, enum x86_stop why)
     x->u->emu_stop(x->uc);
 }
 
-/* One of the bytes that may stand before an opcode. */
-static bool is_prefix(uint8_t b)
+bool x86_is_prefix(uint8_t b)
 {
     return (b & 0xf0) == 0x40 || (b & 0xe7) == 0x26 ||
            (b >= 0x64 && b <= 0x67) || b == 0xf0 || b == 0xf2 || b == 0xf3;
 }
 
-enum port_io { NO_PORT, STRING = 1, FIXED = 2, BY_DX = 3 };
+enum special { ORDINARY, STRING, FIXED, BY_DX, MOVE_TO_DR };
 
-static enum port_io port_opcode(uint8_t b)
+/* By the opcode at `bytes`, of which `n` are left. */
+static enum special special(const uint8_t *bytes, unsigned n)
 {
+    uint8_t b = bytes[0];
+
     if (b >= 0x6c && b <= 0x6f)
         return STRING;
     if (b >= 0xe4 && b <= 0xe7)
         return FIXED;
-    return b >= 0xec && b <= 0xef ? BY_DX : NO_PORT;
+    if (b == 0x0f && n > 1 && bytes[1] == 0x23)
+        return MOVE_TO_DR;
+    return b >= 0xec && b <= 0xef ? BY_DX : ORDINARY;
 }
 
-static const struct x86_site *site_at(const struct x86_cpu *x, uint64_t first,
-                                      uint64_t last)
+/* Is it not the engine that executes it? */
+static bool is_ours(enum special kind)
+{
+    return kind == STRING || kind == MOVE_TO_DR;
+}
+
+/* Is all of it hooked, by one that is marked `ours` where that is asked for? Sites
+ * overlap: an OUT's ends with the instruction behind it. */
+static bool is_site(const struct x86_cpu *x, uint64_t first, uint64_t last,
+                    bool ours)
 {
     for (unsigned i = 0; i < x->nsites; i++)
-        if (x->sites[i].first <= first && last <= x->sites[i].last)
-            return &x->sites[i];
-    return NULL;
+        if (x->sites[i].first <= first && last <= x->sites[i].last &&
+            (x->sites[i].ours || !ours))
+            return true;
+    return false;
 }
 
 static void on_code(uc_engine *uc, uint64_t at, uint32_t size, void *ctx);
@@ -48,7 +62,7 @@ static void on_code(uc_engine *uc, uint64_t at, uint32_t size, void *ctx);
 /* Hooks slow down what they cover, and each other: past some number, one for
  * everything costs less. */
 static int hook_site(struct x86_cpu *x, uint64_t first, uint64_t last,
-                     bool string)
+                     bool ours)
 {
     uc_hook hook;
     uc_err err;
@@ -61,7 +75,7 @@ static int hook_site(struct x86_cpu *x, uint64_t first, uint64_t last,
         last = 0;
         x86_code_flush(x);
     } else {
-        x->sites[x->nsites++] = (struct x86_site){first, last, string};
+        x->sites[x->nsites++] = (struct x86_site){first, last, ours};
     }
     err = x->u->hook_add(x->uc, &hook, UC_HOOK_CODE, (void *)on_code, x, first,
                          last);
@@ -72,35 +86,35 @@ int x86_hook_address(struct x86_cpu *x, uint64_t at)
 {
     int rc;
 
-    if (x->all || site_at(x, at, at))
+    if (x->all || is_site(x, at, at, false))
         return 0;
     rc = hook_site(x, at, at, false);
     x86_code_flush(x);
     return rc;
 }
 
-/* Look through a block's bytes for IN, OUT, INS, OUTS with the prefixes before
- * them, and the instruction after them: there the engine is to stop. What is
- * found and not hooked yet is hooked, if `hook`, else only told. */
+/* Look through a block's bytes for such instructions, with the prefixes before
+ * them and, of port I/O, the instruction after them: there the engine is to
+ * stop. What is found and not hooked yet is hooked, if `hook`, else only told. */
 static int search(struct x86_cpu *x, uint64_t pc, const uint8_t *bytes,
                   unsigned n, bool hook)
 {
     int found = 0;
 
     for (unsigned i = 0; i < n; i++) {
-        enum port_io kind = port_opcode(bytes[i]);
+        enum special kind = special(&bytes[i], n - i);
         unsigned first = i;
         uint64_t last = pc + i + (kind == FIXED ? 2 : 1);
         int rc;
 
-        if (kind == NO_PORT)
+        if (kind == ORDINARY)
             continue;
-        while (first > 0 && is_prefix(bytes[first - 1]))
+        while (first > 0 && x86_is_prefix(bytes[first - 1]))
             first--;
-        if (x->all || site_at(x, pc + first, last))
+        if (x->all || is_site(x, pc + first, last, is_ours(kind)))
             continue;
         found++;
-        rc = hook ? hook_site(x, pc + first, last, kind == STRING) : 0;
+        rc = hook ? hook_site(x, pc + first, last, is_ours(kind)) : 0;
         if (rc < 0)
             return rc;
     }
@@ -153,9 +167,9 @@ bool x86_is_string_io(struct x86_cpu *x, uint64_t at)
     uint8_t bytes[15];
     unsigned n = x86_fetch(x, at, bytes, sizeof bytes), i = 0;
 
-    while (i < n && is_prefix(bytes[i]))
+    while (i < n && x86_is_prefix(bytes[i]))
         i++;
-    return i < n && port_opcode(bytes[i]) == STRING;
+    return i < n && special(&bytes[i], n - i) == STRING;
 }
 
 /* ---- what the engine calls -------------------------------------------- */
@@ -221,7 +235,6 @@ static bool is_breakpoint(struct x86_cpu *x, uint64_t at)
 static void on_code(uc_engine *uc, uint64_t at, uint32_t size, void *ctx)
 {
     struct x86_cpu *x = ctx;
-    const struct x86_site *site;
 
     (void)uc;
     if (x->stop != X86_NOTHING || x->one)
@@ -232,9 +245,12 @@ static void on_code(uc_engine *uc, uint64_t at, uint32_t size, void *ctx)
         stop(x, X86_BREAK);
         return;
     }
-    site = site_at(x, at, at);
-    if ((x->all || (site && site->string)) && x86_is_string_io(x, at))
+    if (!x->all && !is_site(x, at, at, true))
+        return;
+    if (x86_is_string_io(x, at))
         stop(x, X86_TRIAL);
+    else if (x86_is_move_to_dr(x, at))
+        stop(x, X86_MOVE_TO_DR);
 }
 
 /* A new block. Stopping here is exact: it has not been entered. */

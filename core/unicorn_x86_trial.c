@@ -368,6 +368,16 @@ static void merge(struct x86_cpu *x)
     x->dirty = true;
 }
 
+/* Who answers may have changed memory as well, so that the instruction makes
+ * fewer accesses now than have been reported. */
+static void recount(struct x86_trial *t)
+{
+    unsigned known = t->accesses - (t->unanswered ? 1 : 0);
+
+    if (t->reported > known)
+        t->reported = known;
+}
+
 int x86_try_answer(struct x86_cpu *x, uint64_t value)
 {
     struct x86_trial *t = &x->trial;
@@ -383,6 +393,7 @@ int x86_try_answer(struct x86_cpu *x, uint64_t value)
         x->faulty = rc > 0;
         return rc < 0 ? rc : 0;
     }
+    recount(t);
     if (!changed && !t->unanswered)
         return 0;
     x86_load(x);

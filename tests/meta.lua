@@ -521,6 +521,7 @@ end)
 t.test("workers and reports", function()
     local w <close> = hv.spawn(function(worker)
         worker:send "unheard"
+        worker:mark "seen"
         local found = {}
         for name in pairs(getmetatable(worker).__index) do
             found[name] = not name:find "^__" or nil

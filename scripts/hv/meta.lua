@@ -157,7 +157,8 @@ function machine:protect(at, prot) end
 
 --- Put bytes at `at`, which comes back as an integer; or an image, at its own
 --- addresses or laid out anew from `at`, whose entry point (else its first address)
---- comes back. Raises for an image of another architecture, and outside memory.
+--- comes back. All of it, or it raises and nothing: for an image of another
+--- architecture, and outside memory.
 ---@overload fun(self: hv.machine, image: hv.image): integer?
 ---@param at hv.address
 ---@param what string|hv.image
@@ -264,7 +265,8 @@ function machine:hypercall(nr, handler) end
 
 --- Handle exits of one kind that no hypercall handler or device takes; nil removes
 --- the handler. To a read (mmio, io, sysreg) it returns the integer that the guest
---- finds; nil answers all ones. Without a handler such an exit ends the run.
+--- finds; nil answers all ones. To other kinds it returns nothing, else it raises.
+--- Without a handler such an exit ends the run.
 ---@param kind hv.exit.handled
 ---@param handler? fun(cpu: hv.cpu, exit: hv.exit): integer?
 function machine:on(kind, handler) end
@@ -870,10 +872,12 @@ function images.new(fields, mover) end
 ---@class hv.worker
 ---@field pid integer its process
 ---@field output string all that it has printed so far, errors too
+---@field mark? any the last value that it gave to its mark()
 local worker = {}
 
 --- Send values to the worker's receive(); waits while the worker is too busy to take
---- them. One that has ended gets them no more, without an error.
+--- them. One that has ended gets them no more, without an error; after close() it
+--- raises.
 ---@param ... any
 function worker:send(...) end
 
@@ -907,6 +911,7 @@ function worker:close_input() end
 ---@field signal? integer the number of the signal that killed it
 ---@field code? integer its exit status, where no signal did
 ---@field messages table[] what it sent and nobody received: each { n =, values... }
+---@field mark? any the last value that it gave to its mark()
 
 --- The same worker as its own function gets it. What it prints goes to the parent.
 ---@class hv.worker.self
@@ -919,6 +924,11 @@ function inside:send(...) end
 --- Wait for the parent's next message; nil when there will be none.
 ---@return any ... its values
 function inside:receive() end
+
+--- Tell the parent what comes next, such as the seed of a guest that may take the
+--- worker down with it: its report will have it. Raises when the parent has gone.
+---@param value any
+function inside:mark(value) end
 
 -- ---- devices -----------------------------------------------------------
 

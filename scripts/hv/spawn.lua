@@ -12,16 +12,19 @@
 --   worker:kill()                ends it now
 --   worker:close()               kills it if it runs; `local w <close>` does too
 --   worker.pid, worker.output    all it has printed so far
---   report: { ok=, results={...}, output=, error=, signal=, code=, messages= }
+--   report: { ok=, results={...}, output=, error=, signal=, code=, messages=, mark= }
 --     ok       the function returned; `results` is what, results.n how many
 --     error    what it raised, or why it is not there any more
 --     signal   the signal's number that killed it
 --     messages what it sent and nobody received
+--     mark     what it marked last: what it died of. While it runs, worker.mark
 -- spawn { fn, ..., on_output = function(bytes) } hears output as it comes.
 --
 -- In the worker:
 --   worker:send(value...), worker:receive() --> values; nil when the parent has
 --   gone or closed. Its standard output and error go to the parent.
+--   worker:mark(value) tells the parent what it is about to do, such as the seed
+--   of a guest that may take the worker down with it.
 
 local core = require "hv.core"
 local wire = require "hv.wire"
@@ -46,8 +49,8 @@ end
 local Child = { __name = "worker" }
 Child.__index = Child
 
--- A message: "M", what the body returned: "R", or what it raised: "E". Or nil and
--- why these values cannot be sent.
+-- A message: "M", a mark: "P", what the body returned: "R", or what it raised: "E".
+-- Or nil and why these values cannot be sent.
 local function frame(letter, ...)
     local body, why = wire.try_encode(...)
     if body and #body >= MOST then
@@ -56,14 +59,23 @@ local function frame(letter, ...)
     return body and FRAME:pack(letter .. body), why
 end
 
+local function post(self, name, letter, ...)
+    local message, why = frame(letter, ...)
+    if not message then
+        error(why, 3)
+    elseif not self.channel:write(message) then
+        error(("worker: %s: the parent has gone"):format(name), 3)
+    end
+end
+
 function Child:send(...)
     check_self(self, Child)
-    local message, why = frame("M", ...)
-    if not message then
-        error(why, 2)
-    elseif not self.channel:write(message) then
-        error("worker: send: the parent has gone", 2)
-    end
+    post(self, "send", "M", ...)
+end
+
+function Child:mark(value)
+    check_self(self, Child)
+    post(self, "mark", "P", value)
 end
 
 function Child:receive()
@@ -125,6 +137,8 @@ local function take(self, bytes)
         local letter = values and body:sub(1, 1)
         if letter == "M" then
             table.insert(self.inbox, values)
+        elseif letter == "P" then
+            self.mark = values[1]
         elseif letter == "R" then
             self.results = values
         elseif letter == "E" then
@@ -220,11 +234,13 @@ local function make_report(self, how, number)
         results = self.results,
         output = table.concat(self.chunks),
         messages = self.inbox,
+        mark = self.mark,
     }
     if how == "signal" then
         report.signal = number
         report.error = self.broken
-            or ("worker: killed by signal %d"):format(number)
+            or ("worker: killed by signal %d%s"):format(number, self.mark ~= nil
+                and ", at mark " .. tostring(self.mark) or "")
     else
         report.code = number
         report.error = self.raised
