@@ -27,6 +27,9 @@ struct vcpu;
 /* How many hypercall numbers have their argument count at hand. */
 enum { HV_QUICK = 64 };
 
+/* How many names a vCPU remembers. */
+enum { HV_RECENT = 16 };
+
 struct device {
     uint64_t at, size;
     bool port;
@@ -48,7 +51,8 @@ struct machine {
     struct vmm *vm; /* NULL: closed */
     struct runs *runs;
     struct run *run;       /* the one under way */
-    unsigned generation;   /* see runs_generation() */
+    unsigned generation;   /* of the process that made it, and of this one: */
+    const unsigned *now;   /* see runs_generation() */
     struct vcpu *cpu[64];  /* by index */
     struct device *device; /* MMIO by address, then ports by number */
     size_t devices;
@@ -58,8 +62,13 @@ struct machine {
 struct vcpu {
     struct vmm_cpu *cpu; /* NULL: its machine is closed */
     struct machine *machine;
+    enum vmm_arch arch;
     lua_State *co;         /* where its handlers run */
     struct vmm_exit *exit; /* what they handle */
+    struct {               /* names of registers used lately: see vcpulib.c */
+        const void *name;
+        const struct vmm_reg_name *reg;
+    } recent[HV_RECENT];
 };
 
 /* The stack that vcpu.co keeps at its bottom. */
@@ -82,8 +91,13 @@ struct memory {
  * that is one of them. */
 void obj_type(lua_State *L, const char *name, const luaL_Reg *methods, int nup);
 
+/* Name the metatable on top, and hide it from scripts. */
+void obj_hide(lua_State *L, const char *name);
+
 /* Argument 1 by the calling closure's first upvalue; raises naming `name`. */
 void *obj_self(lua_State *L, const char *name);
+/* Raise that argument 1 is no `name`. */
+void obj_not(lua_State *L, const char *name);
 
 /* Raise vmm_why() at the caller's line. */
 int obj_fail(lua_State *L);
@@ -91,8 +105,21 @@ int obj_fail(lua_State *L);
 /* A count of bytes or an address at `idx`: an integer, or a string such as
  * "64K", "1M", "0x1000". `what` is the culprit's name in messages. */
 uint64_t obj_size(lua_State *L, int idx, const char *what);
-uint64_t obj_address(lua_State *L, int idx, const char *what);
-uint64_t obj_integer(lua_State *L, int idx, const char *what);
+uint64_t obj_address_of(lua_State *L, int idx, const char *what);
+uint64_t obj_integer_of(lua_State *L, int idx, const char *what);
+
+/* Nearly always it is an integer: those come in their thousands. */
+static inline uint64_t obj_address(lua_State *L, int idx, const char *what)
+{
+    return lua_isinteger(L, idx) ? (uint64_t)lua_tointeger(L, idx)
+                                 : obj_address_of(L, idx, what);
+}
+
+static inline uint64_t obj_integer(lua_State *L, int idx, const char *what)
+{
+    return lua_isinteger(L, idx) ? (uint64_t)lua_tointeger(L, idx)
+                                 : obj_integer_of(L, idx, what);
+}
 
 /* The string at `idx`; raises "what: expected expected, got ..." for all else, and
  * for a string with a zero byte, which C would take for its end. */
@@ -134,7 +161,12 @@ int hv_size(lua_State *L); /* core.size(value [, what]) --> bytes */
 
 struct machine *vm_self(lua_State *L); /* argument 1, open */
 /* Raise unless the machine is open, and this process's. */
-void vm_usable(lua_State *L, const struct machine *m);
+void vm_unusable(lua_State *L, const struct machine *m);
+static inline void vm_usable(lua_State *L, const struct machine *m)
+{
+    if (!m->vm || m->generation != *m->now)
+        vm_unusable(L, m);
+}
 int hv_vm(lua_State *L); /* upvalue 1: the program's defaults */
 int hv_backends(lua_State *L);
 void vm_open(lua_State *L); /* leaves the table of methods */
@@ -197,8 +229,9 @@ void runs_main(struct runs *runs, lua_State *L);
 void runs_forked(struct runs *runs, lua_State *L);
 /* The machine closes: its vCPUs are gone for Lua, and for who interrupts. */
 void runs_forget(struct runs *runs, struct machine *m);
-/* Which copy this process is: machines know in which they were made. */
-unsigned runs_generation(const struct runs *runs);
+/* Which copy this process is, as long as the Lua universe lives: machines know
+ * in which they were made. */
+const unsigned *runs_generation(const struct runs *runs);
 
 /* The run begins (raises when runs are nested too deep) and has ended. */
 void run_enter(lua_State *L, struct run *run);

@@ -23,10 +23,10 @@ enum { DEEPEST = 50 }; /* runs inside handlers of runs: a C stack each */
 
 /* ---- interrupting ------------------------------------------------------------- */
 
-/* Which Lua thread this thread runs, for the signal's handler; and how often it
- * was interrupted. */
+/* Which Lua thread this thread runs, for the signal's handler; whether that has
+ * armed a hook since a handler ended; and how often it was interrupted. */
 static _Thread_local lua_State *volatile handled;
-static _Thread_local volatile sig_atomic_t interrupted;
+static _Thread_local volatile sig_atomic_t armed, interrupted;
 
 enum { STUBBORN = 3 }; /* a handler that catches more of them gets no rest */
 
@@ -41,10 +41,11 @@ static void interrupt_hook(lua_State *L, lua_Debug *ar)
 static void on_signal(int signal)
 {
     (void)signal;
-    if (handled)
-        lua_sethook(handled, interrupt_hook,
-                    LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT,
-                    1);
+    if (!handled)
+        return;
+    armed = 1;
+    lua_sethook(handled, interrupt_hook,
+                LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
 }
 
 /* SIGURG: ignored by default, so a stray one is harmless, and hardly ever used.
@@ -129,9 +130,9 @@ void runs_forget(struct runs *runs, struct machine *m)
     pthread_mutex_unlock(&runs->lock);
 }
 
-unsigned runs_generation(const struct runs *runs)
+const unsigned *runs_generation(const struct runs *runs)
 {
-    return runs->generation;
+    return &runs->generation;
 }
 
 static int runs_close(lua_State *L)
@@ -204,7 +205,9 @@ lua_State *interrupt_begin(struct run *run, lua_State *co)
     interrupted = 0;
     run->thread = pthread_self();
     handled = co;
-    run->handling = true;
+    /* This is around every handler, and no load of ours has to come after it:
+     * so it need not wait for anything. */
+    atomic_store_explicit(&run->handling, true, memory_order_release);
     return before;
 }
 
@@ -227,7 +230,10 @@ bool interrupt_end(struct run *run, lua_State *co, lua_State *before)
     if (run->signalled)
         await_signal(run->m->runs);
     handled = before;
-    if (lua_gethook(co) == interrupt_hook)
-        lua_sethook(co, NULL, 0, 0);
+    if (armed) {
+        armed = 0;
+        if (lua_gethook(co) == interrupt_hook)
+            lua_sethook(co, NULL, 0, 0);
+    }
     return interrupted != 0;
 }

@@ -170,13 +170,20 @@ static size_t count(lua_State *L, int idx, const char *what)
     return n;
 }
 
-/* Checked before the buffer is made: a guest's length must not allocate. */
+/* A string is made of the bytes where they are; where they are in several
+ * ranges, of a copy. That they are there is known before room for them is made: a
+ * guest's length must not allocate. */
 static void push_bytes(lua_State *L, struct machine *m, uint64_t at, size_t n,
                        const char *what)
 {
+    const char *bytes = vmm_bytes(m->vm, at, n);
     luaL_Buffer b;
     char *to;
 
+    if (bytes) {
+        lua_pushlstring(L, bytes, n);
+        return;
+    }
     if (vmm_mapped(m->vm, at, n, what) < 0)
         obj_fail(L);
     to = luaL_buffinitsize(L, &b, n);
@@ -201,12 +208,15 @@ static int mem_write(lua_State *L)
 {
     struct machine *m = vm_self(L);
     uint64_t at = obj_address(L, 2, "write: at");
+    const char *bytes;
+    size_t n;
 
     obj_method(L, 2, "write");
     if (lua_type(L, 3) != LUA_TSTRING)
         return luaL_error(L, "write: a string of bytes expected, got %s",
                           luaL_typename(L, 3));
-    if (vmm_write(m->vm, at, lua_tostring(L, 3), lua_rawlen(L, 3)) < 0)
+    bytes = lua_tolstring(L, 3, &n);
+    if (vmm_write(m->vm, at, bytes, n) < 0)
         return obj_fail(L);
     return 0;
 }
@@ -392,19 +402,22 @@ static const struct {
     {"u64", "u64: at", "u64: value"},
 };
 
-static int load_store(lua_State *L, struct machine *m, int i)
+static int load(lua_State *L, struct machine *m, int i)
 {
     uint64_t at = obj_address(L, 2, integers[i].at), value;
+
+    if (vmm_load(m->vm, at, 1u << i, &value) < 0)
+        return obj_fail(L);
+    lua_pushinteger(L, (lua_Integer)value);
+    return 1;
+}
+
+static int store(lua_State *L, struct machine *m, int i)
+{
+    uint64_t at = obj_address(L, 2, integers[i].at);
+    uint64_t value = obj_integer(L, 3, integers[i].value);
     unsigned size = 1u << i;
 
-    obj_method(L, 2, integers[i].name);
-    if (lua_isnoneornil(L, 3)) {
-        if (vmm_load(m->vm, at, size, &value) < 0)
-            return obj_fail(L);
-        lua_pushinteger(L, (lua_Integer)value);
-        return 1;
-    }
-    value = obj_integer(L, 3, integers[i].value);
     if (size < 8) { /* signed or unsigned: both are in range */
         int64_t high = (int64_t)value >> (8 * size - 1);
 
@@ -416,6 +429,12 @@ static int load_store(lua_State *L, struct machine *m, int i)
     if (vmm_store(m->vm, at, size, value) < 0)
         return obj_fail(L);
     return 0;
+}
+
+static int load_store(lua_State *L, struct machine *m, int i)
+{
+    obj_method(L, 2, integers[i].name);
+    return lua_isnoneornil(L, 3) ? load(L, m, i) : store(L, m, i);
 }
 
 /* vm:u8(at [, value]) ... vm:u64(at [, value]) */
@@ -442,38 +461,51 @@ static int mem_u64(lua_State *L)
 /* ---- views ------------------------------------------------------------------------ */
 
 /* view[at] reads, view[at] = value writes one integer: the fastest way from Lua
- * to guest memory. */
+ * to guest memory. Each view has a metatable of its own, whose functions have it
+ * as their upvalue: so they need not find out what their argument is. */
 struct view {
     struct machine *machine;
     int integer; /* index in integers */
 };
 
-static int view_access(lua_State *L)
+static struct view *view_self(lua_State *L)
 {
-    struct view *v = obj_self(L, "view");
+    struct view *v = lua_touserdata(L, lua_upvalueindex(1));
 
     vm_usable(L, v->machine);
-    return load_store(L, v->machine, v->integer);
+    return v;
+}
+
+static int view_index(lua_State *L)
+{
+    struct view *v = view_self(L);
+
+    return load(L, v->machine, v->integer);
 }
 
 /* view[at] = nil must not read. */
 static int view_newindex(lua_State *L)
 {
-    struct view *v = obj_self(L, "view");
+    struct view *v = view_self(L);
 
     if (lua_isnil(L, 3))
         return luaL_error(L, "%s: a number expected, got nil",
                           integers[v->integer].value);
-    return view_access(L);
+    return store(L, v->machine, v->integer);
 }
 
 static int view_tostring(lua_State *L)
 {
-    struct view *v = obj_self(L, "view");
+    struct view *v = lua_touserdata(L, lua_upvalueindex(1));
 
     lua_pushfstring(L, "view (%s)", integers[v->integer].name);
     return 1;
 }
+
+static const luaL_Reg views[] = {{"__index", view_index},
+                                 {"__newindex", view_newindex},
+                                 {"__tostring", view_tostring},
+                                 {NULL, NULL}};
 
 /* vm:view("u8" | "u16" | "u32" | "u64") --> view */
 static int mem_view(lua_State *L)
@@ -496,9 +528,13 @@ static int mem_view(lua_State *L)
                           name);
     v = lua_newuserdatauv(L, sizeof *v, 1);
     *v = (struct view){m, i};
-    luaL_setmetatable(L, HV_VIEW);
     lua_pushvalue(L, 1);
     lua_setiuservalue(L, -2, 1);
+    luaL_newlibtable(L, views);
+    lua_pushvalue(L, -2);
+    luaL_setfuncs(L, views, 1);
+    obj_hide(L, HV_VIEW);
+    lua_setmetatable(L, -2);
     return 1;
 }
 
@@ -556,11 +592,6 @@ static const luaL_Reg objects[] = {
     {"__newindex", object_newindex}, {"protect", object_protect},
     {"unmap", object_unmap},         {NULL, NULL}};
 
-static const luaL_Reg views[] = {{"__index", view_access},
-                                 {"__newindex", view_newindex},
-                                 {"__tostring", view_tostring},
-                                 {NULL, NULL}};
-
 const luaL_Reg mem_methods[] = {
     {"map", mem_map},         {"unmap", mem_unmap},
     {"protect", mem_protect}, {"read", mem_read},
@@ -574,6 +605,5 @@ const luaL_Reg mem_methods[] = {
 void mem_open(lua_State *L)
 {
     obj_type(L, HV_MEMORY, objects, 0);
-    obj_type(L, HV_VIEW, views, 0);
-    lua_pop(L, 2);
+    lua_pop(L, 1);
 }

@@ -5,6 +5,14 @@
 
 #include "hvlib.h"
 
+void obj_hide(lua_State *L, const char *name)
+{
+    lua_pushstring(L, name);
+    lua_setfield(L, -2, "__name");
+    lua_pushliteral(L, "protected");
+    lua_setfield(L, -2, "__metatable"); /* nobody calls __gc by hand */
+}
+
 void obj_type(lua_State *L, const char *name, const luaL_Reg *methods, int nup)
 {
     int up = lua_gettop(L) - nup + 1;
@@ -22,10 +30,17 @@ void obj_type(lua_State *L, const char *name, const luaL_Reg *methods, int nup)
         lua_setfield(L, -3, "__index"); /* mt.__index = mt */
     }
     lua_pop(L, 1);
-    lua_pushliteral(L, "protected");
-    lua_setfield(L, -2, "__metatable"); /* nobody calls __gc by hand */
-    lua_insert(L, up);                  /* only mt stays */
+    obj_hide(L, name);
+    lua_insert(L, up); /* only mt stays */
     lua_settop(L, up);
+}
+
+void obj_not(lua_State *L, const char *name)
+{
+    luaL_error(L,
+               "%s expected as the first argument, got %s: write a:b(), "
+               "not a.b()",
+               name, luaL_typename(L, 1));
 }
 
 /* luaL_checkudata() looks its name up in the registry; comparing metatables is
@@ -41,10 +56,7 @@ void *obj_self(lua_State *L, const char *name)
         if (same)
             return self;
     }
-    luaL_error(L,
-               "%s expected as the first argument, got %s: write a:b(), "
-               "not a.b()",
-               name, luaL_typename(L, 1));
+    obj_not(L, name);
     return NULL;
 }
 
@@ -106,7 +118,7 @@ static const char *parse(const char *s, size_t len, uint64_t *value)
     return NULL;
 }
 
-uint64_t obj_integer(lua_State *L, int idx, const char *what)
+uint64_t obj_integer_of(lua_State *L, int idx, const char *what)
 {
     int exact;
     lua_Integer value = lua_tointegerx(L, idx, &exact);
@@ -120,7 +132,7 @@ uint64_t obj_integer(lua_State *L, int idx, const char *what)
     return (uint64_t)value;
 }
 
-uint64_t obj_address(lua_State *L, int idx, const char *what)
+uint64_t obj_address_of(lua_State *L, int idx, const char *what)
 {
     uint64_t value = 0;
     const char *why;

@@ -102,6 +102,17 @@ static const struct abi {
     [VMM_X86_64] = {x86_in, x86_out, 6, 2},
 };
 
+/* The integer at `at`, which may be a float without fraction, but no string. */
+static bool as_integer(lua_State *co, int at, uint64_t *value)
+{
+    int exact = lua_type(co, at) == LUA_TNUMBER;
+    lua_Integer integer = exact ? lua_tointegerx(co, at, &exact) : 0;
+
+    if (exact)
+        *value = (uint64_t)integer;
+    return exact;
+}
+
 /* Protected: why result number `i` is none, and of which of the handlers. */
 static int bad_result(lua_State *co)
 {
@@ -139,13 +150,12 @@ static int store_results(struct run *run, struct vcpu *v, const struct abi *abi)
     int n = lua_gettop(v->co) - CO_BASE;
 
     for (int i = 0; i < n; i++) {
-        int exact, at = CO_BASE + 1 + i;
+        int at = CO_BASE + 1 + i;
         union vmm_value value;
 
         if (lua_isnil(v->co, at))
             continue;
-        value.u64 = (uint64_t)lua_tointegerx(v->co, at, &exact);
-        if (!exact || lua_type(v->co, at) != LUA_TNUMBER || i >= abi->outs)
+        if (!as_integer(v->co, at, &value.u64) || i >= abi->outs)
             return raise_bad_result(run, v, i);
         if (vmm_set(v->cpu, abi->out[i], &value) < 0)
             return VMM_EHOST;
@@ -212,8 +222,6 @@ static int call_on(lua_State *co)
 {
     struct vcpu *v = lua_touserdata(co, ARG_VCPU);
     const char *got;
-    uint64_t value;
-    int exact;
 
     lua_pushvalue(co, ARG_WHAT);
     lua_pushvalue(co, ARG_CPU);
@@ -223,11 +231,8 @@ static int call_on(lua_State *co)
         return check_no_answer(co, v->exit);
     if (lua_isnil(co, -1))
         return 0;
-    value = (uint64_t)lua_tointegerx(co, -1, &exact);
-    if (exact && lua_type(co, -1) == LUA_TNUMBER) {
-        v->exit->value = value;
+    if (as_integer(co, -1, &v->exit->value))
         return 0;
-    }
     got = obj_name(co, -1);
     obj_where(co, ARG_WHAT);
     return luaL_error(co,

@@ -5,14 +5,36 @@
 
 #include "hvlib.h"
 
-/* The first upvalue of every method is the metatable; __index and __newindex
- * have two more: for each architecture one table from a name to what it means, a
- * light userdata (struct vmm_reg_name) or a method. */
-enum { UP_NAMES = 2 };
+/* Register accesses come in their thousands, so each vCPU has a metatable of its
+ * own, whose functions need not find out what their argument is. Their upvalues
+ * are the vCPU, and a table from a name to what it means: a light userdata
+ * (struct vmm_reg_name) or a method. */
+enum { UP_VCPU = 1, UP_NAMES };
+
+/* In such a metatable, the key of the vCPU's address: methods, which all vCPUs
+ * share, tell by it that their argument is one. */
+static const char marker;
+
+/* Argument 1, its machine open or closed. */
+static struct vcpu *any_vcpu(lua_State *L)
+{
+    struct vcpu *v = lua_touserdata(L, 1);
+
+    if (v && lua_getmetatable(L, 1)) {
+        bool same = lua_rawgetp(L, -1, &marker) == LUA_TLIGHTUSERDATA &&
+                    lua_touserdata(L, -1) == v;
+
+        lua_pop(L, 2);
+        if (same)
+            return v;
+    }
+    obj_not(L, "vcpu");
+    return NULL;
+}
 
 struct vcpu *vcpu_self(lua_State *L)
 {
-    struct vcpu *v = obj_self(L, "vcpu");
+    struct vcpu *v = any_vcpu(L);
 
     vm_usable(L, v->machine);
     return v;
@@ -50,58 +72,76 @@ static int unknown(lua_State *L, const char *what, enum vmm_arch arch, int idx)
                       vmm_arch_name(arch), name);
 }
 
+/* The vCPU whose metatable's function is running. */
+static struct vcpu *own(lua_State *L)
+{
+    struct vcpu *v = lua_touserdata(L, lua_upvalueindex(UP_VCPU));
+
+    vm_usable(L, v->machine);
+    return v;
+}
+
+/* The register that argument 2 names, or NULL with what it names instead on top.
+ * A name is one string for as long as the table of names has it: so a vCPU knows
+ * it by its address the next time. */
+static const struct vmm_reg_name *named(lua_State *L, struct vcpu *v)
+{
+    const void *name = lua_topointer(L, 2);
+    unsigned slot = ((uintptr_t)name >> 4 ^ (uintptr_t)name >> 8) % HV_RECENT;
+
+    if (name && v->recent[slot].name == name)
+        return v->recent[slot].reg;
+    lua_pushvalue(L, 2);
+    if (lua_rawget(L, lua_upvalueindex(UP_NAMES)) != LUA_TLIGHTUSERDATA)
+        return NULL;
+    v->recent[slot].name = name;
+    v->recent[slot].reg = lua_touserdata(L, -1);
+    return v->recent[slot].reg;
+}
+
 static int vcpu_index(lua_State *L)
 {
-    struct vcpu *v = vcpu_self(L);
-    enum vmm_arch arch = vmm_arch(v->machine->vm);
+    struct vcpu *v = own(L);
+    const struct vmm_reg_name *reg = named(L, v);
     const char *name;
 
-    lua_pushvalue(L, 2);
-    switch (lua_rawget(L, lua_upvalueindex(UP_NAMES + (int)arch))) {
-    case LUA_TLIGHTUSERDATA:
-        reg_push(L, v->cpu, lua_touserdata(L, -1));
+    if (reg) {
+        reg_push(L, v->cpu, reg);
         return 1;
-    case LUA_TFUNCTION:
-        return 1;
-    default:
-        break;
     }
+    if (!lua_isnil(L, -1))
+        return 1; /* a method */
     name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : NULL;
     if (name && strcmp(name, "index") == 0)
         lua_pushinteger(L, vmm_cpu_index(v->cpu));
     else if (name && strcmp(name, "vm") == 0)
-        lua_getiuservalue(L, 1, 1);
+        lua_getiuservalue(L, lua_upvalueindex(UP_VCPU), 1);
     else
-        return unknown(L, "vcpu", arch, 2);
+        return unknown(L, "vcpu", v->arch, 2);
     return 1;
 }
 
 static int vcpu_newindex(lua_State *L)
 {
-    struct vcpu *v = vcpu_self(L);
-    enum vmm_arch arch = vmm_arch(v->machine->vm);
+    struct vcpu *v = own(L);
+    const struct vmm_reg_name *reg = named(L, v);
 
-    lua_pushvalue(L, 2);
-    switch (lua_rawget(L, lua_upvalueindex(UP_NAMES + (int)arch))) {
-    case LUA_TLIGHTUSERDATA:
-        break;
-    case LUA_TFUNCTION:
+    if (!reg && !lua_isnil(L, -1))
         return luaL_error(L, "vcpu: cannot set \"%s\": it is a method",
                           lua_tostring(L, 2));
-    default:
-        if (lua_type(L, 2) == LUA_TSTRING &&
-            (strcmp(lua_tostring(L, 2), "index") == 0 ||
-             strcmp(lua_tostring(L, 2), "vm") == 0))
-            return luaL_error(L, "vcpu: cannot set \"%s\"", lua_tostring(L, 2));
-        return unknown(L, "vcpu", arch, 2);
-    }
-    reg_set(L, v->cpu, lua_touserdata(L, -1), 3);
+    if (!reg && lua_type(L, 2) == LUA_TSTRING &&
+        (strcmp(lua_tostring(L, 2), "index") == 0 ||
+         strcmp(lua_tostring(L, 2), "vm") == 0))
+        return luaL_error(L, "vcpu: cannot set \"%s\"", lua_tostring(L, 2));
+    if (!reg)
+        return unknown(L, "vcpu", v->arch, 2);
+    reg_set(L, v->cpu, reg, 3);
     return 0;
 }
 
 static int vcpu_tostring(lua_State *L)
 {
-    struct vcpu *v = obj_self(L, "vcpu");
+    struct vcpu *v = lua_touserdata(L, lua_upvalueindex(UP_VCPU));
 
     if (!v->cpu)
         lua_pushliteral(L, "vcpu (closed)");
@@ -145,10 +185,9 @@ static int vcpu_next(lua_State *L)
 
 static int vcpu_pairs(lua_State *L)
 {
-    vcpu_self(L);
-    lua_pushvalue(L, lua_upvalueindex(1));
-    lua_pushcclosure(L, vcpu_next, 1);
-    lua_pushvalue(L, 1);
+    own(L);
+    lua_pushcfunction(L, vcpu_next);
+    lua_pushvalue(L, lua_upvalueindex(UP_VCPU));
     return 2; /* next, vcpu */
 }
 
@@ -439,6 +478,36 @@ static int undo(lua_State *L, struct vcpu *v)
     return lua_error(L);
 }
 
+static const luaL_Reg meta[] = {{"__index", vcpu_index},
+                                {"__newindex", vcpu_newindex},
+                                {"__tostring", vcpu_tostring},
+                                {"__pairs", vcpu_pairs},
+                                {NULL, NULL}};
+
+/* The key of the tables of names in the registry: names[arch + 1]. */
+static const char all_names;
+
+/* Push a new vCPU of the machine at index 1, still without a vCPU of core's. */
+static struct vcpu *push_vcpu(lua_State *L, struct machine *m)
+{
+    struct vcpu *v = lua_newuserdatauv(L, sizeof *v, 2); /* machine, coroutine */
+
+    *v = (struct vcpu){.machine = m, .arch = vmm_arch(m->vm)};
+    lua_pushvalue(L, 1);
+    lua_setiuservalue(L, -2, 1);
+    luaL_newlibtable(L, meta);
+    lua_pushvalue(L, -2);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &all_names);
+    lua_rawgeti(L, -1, v->arch + 1);
+    lua_remove(L, -2);
+    luaL_setfuncs(L, meta, 2); /* upvalues: the vCPU, its names */
+    obj_hide(L, HV_VCPU);
+    lua_pushlightuserdata(L, v);
+    lua_rawsetp(L, -2, &marker);
+    lua_setmetatable(L, -2);
+    return v;
+}
+
 int vm_vcpu(lua_State *L)
 {
     struct machine *m = vm_self(L);
@@ -453,11 +522,7 @@ int vm_vcpu(lua_State *L)
         return luaL_error(L, "vcpu: a table expected, got %s",
                           luaL_typename(L, 2));
     lua_getiuservalue(L, 1, UV_CPUS);
-    v = lua_newuserdatauv(L, sizeof *v, 2); /* machine, coroutine */
-    *v = (struct vcpu){.machine = m};
-    luaL_setmetatable(L, HV_VCPU);
-    lua_pushvalue(L, 1);
-    lua_setiuservalue(L, -2, 1);
+    v = push_vcpu(L, m);
     run_prepare(L, v, 1);
     lua_pushvalue(L, -1);
     lua_rawseti(L, 3, luaL_len(L, 3) + 1); /* cpus[#cpus + 1] = v */
@@ -479,12 +544,6 @@ int vm_vcpu(lua_State *L)
 
 /* ---- opening -------------------------------------------------------------------------------- */
 
-static const luaL_Reg meta[] = {{"__index", vcpu_index},
-                                {"__newindex", vcpu_newindex},
-                                {"__tostring", vcpu_tostring},
-                                {"__pairs", vcpu_pairs},
-                                {NULL, NULL}};
-
 static const luaL_Reg methods[] = {{"sysreg", vcpu_sysreg},
                                    {"msr", vcpu_msr},
                                    {"breakpoint", vcpu_breakpoint},
@@ -502,8 +561,7 @@ static const luaL_Reg methods[] = {{"sysreg", vcpu_sysreg},
 
 void vcpu_open(lua_State *L)
 {
-    int base = lua_gettop(L);
-
+    lua_createtable(L, VMM_ARCHES, 0);
     for (int arch = 0; arch < VMM_ARCHES; arch++) {
         const struct vmm_reg_name *r;
 
@@ -512,15 +570,8 @@ void vcpu_open(lua_State *L)
             lua_pushlightuserdata(L, (void *)(uintptr_t)r);
             lua_setfield(L, -2, r->name); /* names["x0"] = r */
         }
+        luaL_setfuncs(L, methods, 0); /* names["run"] = run */
+        lua_rawseti(L, -2, arch + 1);
     }
-    lua_pushvalue(L, base + 1);
-    lua_pushvalue(L, base + 2);
-    obj_type(L, HV_VCPU, meta, VMM_ARCHES);
-    for (int arch = 0; arch < VMM_ARCHES; arch++) {
-        lua_pushvalue(L, base + 1 + arch);
-        lua_pushvalue(L, base + 3);
-        luaL_setfuncs(L, methods, 1); /* names["run"] = run */
-        lua_pop(L, 1);
-    }
-    lua_settop(L, base);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &all_names);
 }

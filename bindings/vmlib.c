@@ -5,13 +5,12 @@
 
 #include "hvlib.h"
 
-void vm_usable(lua_State *L, const struct machine *m)
+void vm_unusable(lua_State *L, const struct machine *m)
 {
     if (!m->vm)
         luaL_error(L, "the machine is closed");
-    if (m->generation != runs_generation(m->runs))
-        luaL_error(L, "the machine is the parent process's: a worker makes its "
-                      "own");
+    luaL_error(L, "the machine is the parent process's: a worker makes its "
+                  "own");
 }
 
 struct machine *vm_self(lua_State *L)
@@ -150,7 +149,8 @@ int hv_vm(lua_State *L)
         lua_setiuservalue(L, -2, i);
     }
     m->runs = runs;
-    m->generation = runs_generation(m->runs);
+    m->now = runs_generation(m->runs);
+    m->generation = *m->now;
     if (vmm_open(&config, &m->vm) < 0)
         return obj_fail(L);
     map_memory(L, m, memory);
@@ -292,17 +292,19 @@ static int no_member(lua_State *L, const char *name)
     return luaL_error(L, "a machine has no \"%s\"", name);
 }
 
-/* Methods are most of what is asked for: they come first. Upvalue 2 is the table
- * of methods, to which the Lua library adds its own. */
+/* Methods are most of what is asked for: they come first, and look at their
+ * first argument themselves. Upvalue 2 is their table, to which the Lua library
+ * adds its own. */
 static int vm_index(lua_State *L)
 {
-    struct machine *m = obj_self(L, "machine");
+    struct machine *m;
     int i = 0;
     const char *name;
 
     lua_pushvalue(L, 2);
     if (lua_rawget(L, lua_upvalueindex(2)) != LUA_TNIL)
         return 1;
+    m = obj_self(L, "machine");
     if (lua_type(L, 2) == LUA_TSTRING) {
         name = lua_tostring(L, 2);
         while (properties[i] && strcmp(properties[i], name) != 0)

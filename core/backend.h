@@ -58,6 +58,7 @@ struct vmm_cpu {
     struct vmm_debug debug;
     struct vmm_exit exit; /* the last one */
     bool asked;           /* exit is a read still without an answer */
+    bool delivered;       /* exit was, in place: see vmm_deliver() */
     bool held;    /* exit was not delivered: another vCPU ended the run first */
     bool running; /* in the run loop, between entry and return */
 };
@@ -107,8 +108,9 @@ struct vmm_ops {
     int (*cpu_open)(struct vmm_cpu *cpu); /* sets cpu->host; reset state */
     void (*cpu_close)(struct vmm_cpu *cpu);
 
-    /* Enter the guest until it leaves, and describe that in *exit (all zero
-     * when called, but for `value`, which for a read is filled in by core).
+    /* Enter the guest until it leaves, and describe that in *exit, which is
+     * cpu->exit (all zero when called, but for `value`, which for a read is
+     * filled in by core).
      *   - The trapped instruction is complete but for the answer to a read, and
      *     registers say so (PC past it), except where enum vmm_kind notes.
      *   - poke != 0, before or during: VMM_KICK, soon; core looks up why.
@@ -155,6 +157,14 @@ void vmm_mem_close(struct vmm *vm);
 
 /* The range that holds guest physical address `at`, or NULL. */
 struct vmm_mem *vmm_mem_at(const struct vmm *vm, uint64_t at);
+
+/* For run(), where the host calls back in the midst of the guest's run: deliver
+ * cpu->exit, described and with the registers as run() would leave them, at once,
+ * which spares the ways out and in. The callback may do with the machine all that
+ * it may do between two entries. True: it is answered, the guest goes on, and
+ * cpu->exit is all zero again. False: the guest has to be left, and run() returns
+ * 0 with cpu->exit as it is; core knows whether that was delivered. */
+bool vmm_deliver(struct vmm_cpu *cpu);
 
 /* The register tables (regs_arm64.c, regs_x86.c); a NULL name ends each. */
 extern const struct vmm_reg_name vmm_arm64_regs[], vmm_x86_regs[];

@@ -88,10 +88,27 @@ static int as_hypercall(struct vmm_cpu *cpu, struct vmm_exit *exit)
     return rc;
 }
 
+/* The exit has been described by the backend: what core adds to it. */
+static int complete(struct vmm_cpu *cpu)
+{
+    struct vmm_exit *exit = &cpu->exit;
+    int rc = as_hypercall(cpu, exit);
+
+    if (rc == 0 && vmm_exit_reads(exit)) {
+        exit->value = mask(exit->size);
+        cpu->asked = true;
+    }
+    return rc;
+}
+
+static void clear(struct vmm_exit *exit)
+{
+    memset(exit, 0, offsetof(struct vmm_exit, why) + 1);
+}
+
 /* One entry, one exit, in cpu->exit. */
 static int enter(struct vmm_cpu *cpu)
 {
-    struct vmm_exit *exit = &cpu->exit;
     int rc = cpu->asked ? answer(cpu, UINT64_MAX) : 0;
 
     if (rc < 0)
@@ -100,17 +117,10 @@ static int enter(struct vmm_cpu *cpu)
         cpu->held = false;
         return 0;
     }
-    memset(exit, 0, offsetof(struct vmm_exit, why) + 1);
-    rc = cpu->vm->ops->run(cpu, exit);
-    if (rc == 0)
-        rc = as_hypercall(cpu, exit);
-    if (rc < 0)
-        return rc;
-    if (vmm_exit_reads(exit)) {
-        exit->value = mask(exit->size);
-        cpu->asked = true;
-    }
-    return 0;
+    clear(&cpu->exit);
+    cpu->delivered = false;
+    rc = cpu->vm->ops->run(cpu, &cpu->exit);
+    return rc < 0 || cpu->delivered ? rc : complete(cpu);
 }
 
 /* ---- ending a run ----------------------------------------------------- */
@@ -193,12 +203,28 @@ static void deliver(struct loop *l, struct vmm_cpu *cpu)
 {
     enum vmm_kind kind = cpu->exit.kind;
 
+    if (cpu->delivered)
+        return;
     if (l->ended)
         cpu->held = kind != VMM_NONE && kind != VMM_KICK;
     else if (kind == VMM_KICK)
         poked(l, cpu);
     else if (kind != VMM_NONE)
         callback(l, cpu);
+}
+
+/* Where a failure has to end the run, enter() meets with it again. */
+bool vmm_deliver(struct vmm_cpu *cpu)
+{
+    struct loop *l = cpu->vm->loop;
+
+    if (!l || l->locking || l->ended || complete(cpu) < 0)
+        return false;
+    callback(l, cpu);
+    cpu->delivered = l->ended;
+    if (!l->ended)
+        clear(&cpu->exit);
+    return !l->ended;
 }
 
 static void turn(struct loop *l, struct vmm_cpu *cpu)

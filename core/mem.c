@@ -22,7 +22,7 @@ static uint64_t last(const struct vmm_range *r)
 }
 
 /* How many ranges start at or below `at`. */
-static size_t below(const struct vmm *vm, uint64_t at)
+static inline size_t below(const struct vmm *vm, uint64_t at)
 {
     size_t low = 0, high = vm->mems;
 
@@ -37,13 +37,19 @@ static size_t below(const struct vmm *vm, uint64_t at)
     return low;
 }
 
-struct vmm_mem *vmm_mem_at(const struct vmm *vm, uint64_t at)
+/* Inline, for what comes in its thousands. */
+static inline struct vmm_mem *mem_at(const struct vmm *vm, uint64_t at)
 {
     size_t i = below(vm, at);
 
     if (i == 0 || last(&vm->mem[i - 1].range) < at)
         return NULL;
     return &vm->mem[i - 1];
+}
+
+struct vmm_mem *vmm_mem_at(const struct vmm *vm, uint64_t at)
+{
+    return mem_at(vm, at);
 }
 
 uint64_t vmm_page_size(const struct vmm *vm)
@@ -343,6 +349,19 @@ static void wrote(struct vmm *vm, uint64_t at, uint64_t n)
         vm->ops->wrote(vm, vmm_mem_at(vm, at), at, n);
 }
 
+/* Accesses come in their thousands: no loop where one range holds all of it. */
+static inline struct vmm_mem *one(struct vmm *vm, uint64_t at, uint64_t n)
+{
+    struct vmm_mem *mem = mem_at(vm, at);
+
+    return mem && last(&mem->range) - at >= n - 1 ? mem : NULL;
+}
+
+static inline uint8_t *host(const struct vmm_mem *mem, uint64_t at)
+{
+    return mem->host + (at - mem->range.at);
+}
+
 int vmm_read(struct vmm *vm, uint64_t at, void *to, size_t n)
 {
     uint8_t *out = to;
@@ -360,11 +379,26 @@ int vmm_read(struct vmm *vm, uint64_t at, void *to, size_t n)
     return rc;
 }
 
+const void *vmm_bytes(struct vmm *vm, uint64_t at, size_t n)
+{
+    const struct vmm_mem *mem = n ? one(vm, at, n) : NULL;
+
+    return mem ? host(mem, at) : NULL;
+}
+
 int vmm_write(struct vmm *vm, uint64_t at, const void *from, size_t n)
 {
+    struct vmm_mem *mem = one(vm, at, n);
     const uint8_t *in = from;
-    int rc = vmm_mapped(vm, at, n, "write");
+    int rc;
 
+    if (mem && n) {
+        memcpy(host(mem, at), from, n);
+        if (vm->ops->wrote)
+            vm->ops->wrote(vm, mem, at, n);
+        return 0;
+    }
+    rc = vmm_mapped(vm, at, n, "write");
     while (rc == 0 && n) {
         uint64_t chunk = n;
         uint8_t *to = span(vm, at, &chunk);
@@ -465,32 +499,45 @@ int vmm_strlen(struct vmm *vm, uint64_t at, size_t max, size_t *len)
                     at);
 }
 
-/* Typed accesses come in their thousands: no loop where one range holds them. */
-static uint8_t *one(struct vmm *vm, uint64_t at, unsigned size)
+static uint32_t u16(const uint8_t *p)
 {
-    struct vmm_mem *mem = vmm_mem_at(vm, at);
+    return p[0] | (uint32_t)p[1] << 8;
+}
 
-    if (!mem || last(&mem->range) - at < size - 1)
-        return NULL;
-    return mem->host + (at - mem->range.at);
+static uint32_t u32(const uint8_t *p)
+{
+    return u16(p) | u16(p + 2) << 16;
+}
+
+/* In words of which a compiler makes one load. */
+static uint64_t little(const uint8_t *p, unsigned size)
+{
+    switch (size) {
+    case 1:
+        return p[0];
+    case 2:
+        return u16(p);
+    case 4:
+        return u32(p);
+    default:
+        return u32(p) | (uint64_t)u32(p + 4) << 32;
+    }
 }
 
 int vmm_load(struct vmm *vm, uint64_t at, unsigned size, uint64_t *value)
 {
+    const struct vmm_mem *mem = one(vm, at, size);
     uint8_t copy[8];
-    const uint8_t *bytes = one(vm, at, size);
+    int rc;
 
-    if (!bytes) {
-        int rc = vmm_read(vm, at, copy, size);
-
-        if (rc < 0)
-            return rc;
-        bytes = copy;
+    if (mem) {
+        *value = little(host(mem, at), size);
+        return 0;
     }
-    *value = 0;
-    for (unsigned i = 0; i < size; i++)
-        *value |= (uint64_t)bytes[i] << 8 * i;
-    return 0;
+    rc = vmm_read(vm, at, copy, size);
+    if (rc == 0)
+        *value = little(copy, size);
+    return rc;
 }
 
 int vmm_store(struct vmm *vm, uint64_t at, unsigned size, uint64_t value)

@@ -13,7 +13,13 @@ enum { CTL_TCG_BUFFER_SIZE = UC_CTL_TB_FLUSH + 3 };
 /* How many blocks an armed timer may be late. */
 enum { TIMER_BLOCKS = 4096 };
 
-enum { EC_UNKNOWN = 0x00, EC_SYSREG = 0x18, EC_FETCH = 0x20, EC_DATA = 0x24 };
+enum {
+    EC_UNKNOWN = 0x00,
+    EC_HVC = 0x16,
+    EC_SYSREG = 0x18,
+    EC_FETCH = 0x20,
+    EC_DATA = 0x24
+};
 
 /* ---- hooks ------------------------------------------------------------ */
 
@@ -41,7 +47,8 @@ static bool is_unknown_sysreg(struct a64_engine *e)
     uint32_t i, reg;
 
     if (e->syndrome >> 26 != EC_UNKNOWN || !(a64_pstate(e) & 4) ||
-        !a64_instruction(e, &i) || (i & 0xffd00000) != 0xd5100000)
+        !a64_instruction(e, a64_reg(e, UC_ARM64_REG_PC), &i) ||
+        (i & 0xffd00000) != 0xd5100000)
         return false;
     reg = i >> 5 & 0xffff;
     if ((reg >> 11 & 7) >= 4 || a64_cp_exists(reg))
@@ -51,30 +58,6 @@ static bool is_unknown_sysreg(struct a64_engine *e)
                   (reg >> 7 & 15) << 10 | (i & 31) << 5 | (reg >> 3 & 15) << 1 |
                   (i >> 21 & 1);
     return true;
-}
-
-/* Each exception comes here with PC precise. What is the guest's own goes on
- * inside; on 2.0.1 a hook must not both set PC and stop, and none does. */
-static void on_exception(uc_engine *uc, uint32_t nr, void *ctx)
-{
-    struct a64_engine *e = ctx;
-
-    (void)nr;
-    if (e->exception == 0) { /* still finding out where exceptions are kept */
-        e->m->u.emu_stop(uc);
-        return;
-    }
-    if (a64_exception(e) < 2 && !is_unknown_sysreg(e)) {
-        if (a64_take(e)) {
-            if (e->rebuild)
-                a64_set_reg(e, UC_ARM64_REG_PC, a64_launch(e));
-            return;
-        }
-        e->leave = A64_LEAVE_STUCK;
-    } else {
-        e->leave = A64_LEAVE_TRAP;
-    }
-    e->m->u.emu_stop(uc);
 }
 
 static void on_translated(uc_engine *uc, uc_tb *now, uc_tb *before, void *ctx)
@@ -109,31 +92,6 @@ static bool on_fetch(uc_engine *uc, uc_mem_type type, uint64_t va, int size,
 {
     (void)uc, (void)type, (void)va, (void)size, (void)value, (void)ctx;
     return true;
-}
-
-static int add_hooks(struct a64_engine *e)
-{
-    const struct unicorn *u = &e->m->u;
-    uc_hook handle;
-    uc_err err;
-
-    err = u->hook_add(e->uc, &handle, UC_HOOK_INTR, (void *)on_exception, e, 1,
-                      0);
-    if (err == UC_ERR_OK)
-        err = u->hook_add(e->uc, &handle, UC_HOOK_BLOCK, (void *)on_block, e, 1,
-                          0);
-    if (err == UC_ERR_OK)
-        err = u->hook_add(e->uc, &handle, UC_HOOK_EDGE_GENERATED,
-                          (void *)on_translated, e, 1, 0);
-    if (err == UC_ERR_OK)
-        err = u->hook_add(e->uc, &handle, UC_HOOK_INSN, (void *)on_sys, e, 1, 0,
-                          UC_ARM64_INS_SYS);
-    if (err == UC_ERR_OK)
-        err = a64_timer_hooks(e);
-    if (err == UC_ERR_OK && e->old)
-        err = u->hook_add(e->uc, &handle, UC_HOOK_MEM_FETCH_PROT,
-                          (void *)on_fetch, e, 1, 0);
-    return err == UC_ERR_OK ? 0 : unicorn_fail(u, "hook", err);
 }
 
 /* ---- what an exception for the host becomes ---------------------------- */
@@ -193,8 +151,10 @@ static void raw(const struct a64_engine *e, struct vmm_exit *exit)
     exit->syndrome = e->syndrome;
     if (ec != EC_FETCH && ec != EC_DATA)
         return;
+    exit->va = exit->pa = e->far;
+    if (!e->mapped)
+        return;
     a64_cp_read(e, A64_HPFAR_EL2, &page);
-    exit->va = e->far;
     exit->pa = page >> 4 << 12 | (e->far & 0xfff);
 }
 
@@ -233,6 +193,96 @@ static void trapped(struct a64_engine *e, struct vmm_exit *exit)
     }
     if (exit->kind == VMM_NONE && e->stepping)
         exit->kind = VMM_STEP;
+}
+
+/* ---- exceptions, as they come ------------------------------------------ */
+
+static void leave(struct a64_engine *e, enum a64_leave why)
+{
+    e->leave = why;
+    e->m->u.emu_stop(e->uc);
+}
+
+/* Most exits are hypercalls and device accesses: their handlers are called right
+ * here, where the state is as precise as after leaving. Otherwise on_block(),
+ * too, is to leave: 2.0.1 forgets that a hook has stopped it where PC was set. */
+static bool in_place(struct a64_engine *e)
+{
+    struct vmm_exit *exit = &e->cpu->exit;
+
+    exit->reason = 1;
+    trapped(e, exit);
+    while (exit->kind == VMM_HVC || exit->kind == VMM_MMIO) {
+        if (!vmm_deliver(e->cpu) || e->changed)
+            break;
+        if (!a64_next_access(e, exit))
+            return true;
+    }
+    e->limit = 0;
+    return false;
+}
+
+static bool is_common(const struct a64_engine *e)
+{
+    unsigned ec = e->syndrome >> 26;
+
+    return (ec == EC_HVC || ec == EC_DATA) && !e->stepping && e->shaded == 0;
+}
+
+/* What changed under the engine takes effect. */
+static void go_on(struct a64_engine *e)
+{
+    if (e->rebuild)
+        a64_set_reg(e, UC_ARM64_REG_PC, a64_launch(e));
+}
+
+/* Each exception comes here with PC precise. What is the guest's own goes on
+ * inside; on 2.0.1 a hook must not both set PC and stop, and none does. */
+static void on_exception(uc_engine *uc, uint32_t nr, void *ctx)
+{
+    struct a64_engine *e = ctx;
+
+    if (e->exception == 0) { /* still finding out where exceptions are kept */
+        e->m->u.emu_stop(uc);
+        return;
+    }
+    if (a64_exception(e, nr) < 2 && !is_unknown_sysreg(e)) {
+        if (a64_take(e))
+            go_on(e);
+        else
+            leave(e, A64_LEAVE_STUCK);
+    } else if (!is_common(e)) {
+        leave(e, A64_LEAVE_TRAP);
+    } else if (in_place(e)) {
+        go_on(e);
+    } else {
+        leave(e, A64_LEAVE_EXIT);
+    }
+}
+
+static int add_hooks(struct a64_engine *e)
+{
+    const struct unicorn *u = &e->m->u;
+    uc_hook handle;
+    uc_err err;
+
+    err = u->hook_add(e->uc, &handle, UC_HOOK_INTR, (void *)on_exception, e, 1,
+                      0);
+    if (err == UC_ERR_OK)
+        err = u->hook_add(e->uc, &handle, UC_HOOK_BLOCK, (void *)on_block, e, 1,
+                          0);
+    if (err == UC_ERR_OK)
+        err = u->hook_add(e->uc, &handle, UC_HOOK_EDGE_GENERATED,
+                          (void *)on_translated, e, 1, 0);
+    if (err == UC_ERR_OK)
+        err = u->hook_add(e->uc, &handle, UC_HOOK_INSN, (void *)on_sys, e, 1, 0,
+                          UC_ARM64_INS_SYS);
+    if (err == UC_ERR_OK)
+        err = a64_timer_hooks(e);
+    if (err == UC_ERR_OK && e->old)
+        err = u->hook_add(e->uc, &handle, UC_HOOK_MEM_FETCH_PROT,
+                          (void *)on_fetch, e, 1, 0);
+    return err == UC_ERR_OK ? 0 : unicorn_fail(u, "hook", err);
 }
 
 /* ---- running ---------------------------------------------------------- */
@@ -292,6 +342,8 @@ static void enter(struct a64_engine *e, struct vmm_exit *exit)
     case A64_LEAVE_TRAP:
         trapped(e, exit);
         break;
+    case A64_LEAVE_EXIT:
+        break;
     case A64_LEAVE_STUCK:
         a64_stuck(e, exit);
         break;
@@ -338,7 +390,7 @@ static int run(struct vmm_cpu *cpu, struct vmm_exit *exit)
     if (a64_next_access(e, exit))
         return 0;
     e->pass = e->broke && a64_reg(e, UC_ARM64_REG_PC) == e->broke_at;
-    e->broke = false;
+    e->broke = e->changed = false;
     a64_watch_begin(e);
     if (cpu->debug.step)
         a64_step_begin(e);
@@ -351,7 +403,8 @@ static int run(struct vmm_cpu *cpu, struct vmm_exit *exit)
             enter(e, exit);
         if (e->over)
             step_over(e, exit);
-    } while (exit->kind == VMM_NONE && !(turns && cpu->slice == 0));
+    } while (exit->kind == VMM_NONE && !e->changed &&
+             !(turns && cpu->slice == 0));
     if (e->stepping)
         a64_step_end(e);
     a64_watch_end(e);

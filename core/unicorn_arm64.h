@@ -105,6 +105,7 @@ enum a64_leave {
     A64_LEAVE_NOT,
     A64_LEAVE_BLOCK, /* between blocks: somebody poked, or something to do */
     A64_LEAVE_TRAP,  /* an exception for the host: syndrome, far */
+    A64_LEAVE_EXIT,  /* one that the hook has made an exit of */
     A64_LEAVE_STUCK, /* the guest's vector faults: see struct a64_entry */
     A64_LEAVE_BREAK
 };
@@ -137,6 +138,8 @@ struct a64_engine { /* vmm_cpu.host */
     bool old;                /* before 2.1: see a64_launch() */
     bool rebuild;            /* old: PSTATE has changed under the engine */
     bool ran;
+    bool mapped;  /* the guest's MMU was ever on: see a64_physical() */
+    bool changed; /* cpu->debug, since the engine was entered */
     uint64_t hcr;
 
     uint32_t before_el3; /* a64_at_el3(): PSTATE; old: what stands for it */
@@ -186,6 +189,10 @@ bool a64_cp_write(const struct a64_engine *e, uint32_t reg, uint64_t value);
 
 /* Which of Unicorn's registers SP is a copy of, with this PSTATE. */
 int a64_sp_bank(uint32_t pstate);
+/* The guest physical address of the code at `va`. False: it is mapped nowhere. */
+bool a64_physical(struct a64_engine *e, uint64_t va, uint64_t *pa);
+/* The guest, or somebody for it, writes SCTLR_EL1. */
+void a64_sctlr_written(struct a64_engine *e, uint64_t value);
 /* Change PSTATE, and with it which stack pointer is SP. */
 void a64_set_pstate(struct a64_engine *e, uint32_t pstate);
 /* PSTATE or a register that decides how code is translated has changed. */
@@ -194,8 +201,9 @@ void a64_state_changed(struct a64_engine *e);
 uint64_t a64_launch(struct a64_engine *e);
 /* Put the engine at EL3, where no address is translated, and back. */
 void a64_at_el3(struct a64_engine *e, bool on);
-/* Fetch the last exception from the engine; gives its target level. */
-unsigned a64_exception(struct a64_engine *e);
+/* Fetch the last exception, of Unicorn's number `nr`, from the engine; gives its
+ * target level. */
+unsigned a64_exception(struct a64_engine *e, uint32_t nr);
 
 int a64_state_open(struct a64_engine *e);
 int a64_get(struct vmm_cpu *cpu, vmm_reg reg, union vmm_value *value);
@@ -221,8 +229,8 @@ int a64_inject(struct vmm_cpu *cpu, const struct vmm_event *event);
 
 /* ---- unicorn_arm64_access.c ------------------------------------------- */
 
-/* The instruction at PC. False: its address is not mapped to memory. */
-bool a64_instruction(struct a64_engine *e, uint32_t *instruction);
+/* The instruction at `pc`. False: its address is not mapped to memory. */
+bool a64_instruction(struct a64_engine *e, uint64_t pc, uint32_t *instruction);
 /* PC is at a load or store that left the guest: complete it but for the exits
  * it needs, and make *exit the first. */
 void a64_access(struct a64_engine *e, struct vmm_exit *exit, bool described,

@@ -12,13 +12,11 @@
 enum { PAGE = 4096 };
 #define ADDRESS_BITS ((UINT64_C(1) << 56) - 1) /* less a tag */
 
-bool a64_instruction(struct a64_engine *e, uint32_t *instruction)
+bool a64_instruction(struct a64_engine *e, uint64_t pc, uint32_t *instruction)
 {
     uint64_t pa, value;
-    struct vmm_cpu *cpu = e->cpu;
 
-    if (vmm_arm64_translate(cpu, a64_reg(e, UC_ARM64_REG_PC), &pa) <= 0 ||
-        vmm_load(cpu->vm, pa, 4, &value) < 0)
+    if (!a64_physical(e, pc, &pa) || vmm_load(e->cpu->vm, pa, 4, &value) < 0)
         return false;
     *instruction = (uint32_t)value;
     return true;
@@ -221,7 +219,8 @@ static bool describe(struct a64_engine *e, const struct vmm_exit *exit,
 {
     uint32_t instruction;
 
-    if (a64_instruction(e, &instruction) && vmm_a64_decode(instruction, a)) {
+    if (a64_instruction(e, a64_reg(e, UC_ARM64_REG_PC), &instruction) &&
+        vmm_a64_decode(instruction, a)) {
         *va = a64_address(e, a);
         return true;
     }

@@ -89,6 +89,7 @@ int a64_debug(struct vmm_cpu *cpu)
             return code;
     }
     a64_route_debug(e);
+    e->changed = true;
     return 0;
 }
 

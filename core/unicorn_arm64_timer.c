@@ -116,6 +116,8 @@ static uint32_t on_msr(uc_engine *uc, uc_arm64_reg rt,
     struct a64_engine *e = ctx;
 
     (void)uc, (void)rt;
+    if (encoding(cp) == A64_SCTLR_EL1)
+        a64_sctlr_written(e, cp->val);
     return is_timer(e, cp) && a64_timer_set(e, encoding(cp), cp->val);
 }
 

@@ -68,7 +68,8 @@ static void accessed(struct a64_engine *e, const struct vmm_exit *exit,
     struct vmm_a64_access a;
     uint32_t instruction = 0;
 
-    if (a64_instruction(e, &instruction) && vmm_a64_decode(instruction, &a)) {
+    if (a64_instruction(e, a64_reg(e, UC_ARM64_REG_PC), &instruction) &&
+        vmm_a64_decode(instruction, &a)) {
         *va = a64_address(e, &a);
         *size = (unsigned)a.size * a.regs;
     } else {

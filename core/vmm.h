@@ -113,6 +113,10 @@ int vmm_mapped(const struct vmm *vm, uint64_t at, uint64_t n, const char *what);
  * from one range into the next, and ignore prot: the host is not the guest. */
 int vmm_read(struct vmm *vm, uint64_t at, void *to, size_t n);
 int vmm_write(struct vmm *vm, uint64_t at, const void *from, size_t n);
+/* Those n bytes where they are, to be read at once: the pointer is good until
+ * memory is unmapped or the guest runs. NULL: not all in one range; then there
+ * is vmm_read(). */
+const void *vmm_bytes(struct vmm *vm, uint64_t at, size_t n);
 int vmm_fill(struct vmm *vm, uint64_t at, uint64_t n, uint8_t byte);
 /* The first place of `what` in [at, at+n): 1 found, 0 not. */
 int vmm_find(struct vmm *vm, uint64_t at, uint64_t n, const void *what,

@@ -133,6 +133,27 @@ t.test("a worker that crashes takes nobody with it", function()
     t.eq(bystander:wait(20).results, { "alive", n = 1 })
 end)
 
+t.test("a worker that crashes has said what it was about to do", function()
+    local w <close> = hv.spawn(function(worker)
+        local core = require "hv.core"
+        for seed = 1, 10 do
+            worker:mark { seed = seed }
+            if seed == 7 then
+                core.pipe { "sh", "-c", "kill -SEGV $PPID" }
+            end
+        end
+    end)
+    local report = w:wait(20)
+    t.eq({ report.signal, report.mark, w.mark }, { 11, { seed = 7 }, { seed = 7 } })
+    local v <close> = hv.spawn(function(worker)
+        worker:mark(5)
+        require "hv.core".pipe { "sh", "-c", "kill -ABRT $PPID" }
+    end)
+    t.eq(v:wait(20).error, "worker: killed by signal 6, at mark 5")
+    local u <close> = hv.spawn(function(worker) worker:mark(print) end)
+    t.ok(u:wait(20).error:find "spawn.lua:%d+: .*function", u.report.error)
+end)
+
 t.test("a worker that leaves early is no success", function()
     local w <close> = hv.spawn(function() os.exit(3) end)
     local report = w:wait(10)
