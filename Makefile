@@ -7,7 +7,7 @@
 #   SANITIZE=address,undefined          build ./hvlua-address-undefined
 #   V=1                                 show the commands
 #   DEPS=no                             `make deps` does nothing
-#   ARGS=...                            for tests/run.lua
+#   ARGS=...                            for tests/run.lua, tests/bench/run.lua
 #
 # `make deps` may install the compiler, pkg-config and Lua, and other targets
 # may stand beside it on the command line. So nothing of the machine is asked
@@ -37,13 +37,16 @@ BINDINGS_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard bindings/*.c))
 TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/*.c))
 LIBRARY := $(wildcard scripts/hv/*.lua scripts/hv/*/*.lua)
 EMBEDDED := $(filter-out %/meta.lua,$(LIBRARY))
+BENCH := $(addprefix $(BUILD)/bench/,unicorn_arm64 unicorn_x86 kvm_x86 copy \
+	start)
+BENCH_MODULES := $(addprefix $(BUILD)/bench/,empty.so ioctls.so)
 GUESTS := $(patsubst %.S,build/%.elf,$(wildcard guests/arm64/*.S \
 	guests/x86_64/*.S))
 
 # These go before all else that is asked for, also under -j.
 FIRST := $(filter clean distclean deps,$(MAKECMDGOALS))
 
-.PHONY: all deps demo test clean distclean guests ctests help FORCE
+.PHONY: all deps demo test bench clean distclean guests ctests help FORCE
 
 all: $(PROGRAM) ## build ./hvlua (the default)
 
@@ -103,7 +106,7 @@ flags.tests = $(LINK) $1 $(CORE_OBJ) $(call libs,$$ORIGIN/../../deps/lib)
 flags.guests = $(ASSEMBLE); $(LLD)
 
 FLAGS := $(addprefix $(BUILD)/,core.flags library.flags bindings.flags \
-	program.flags tests.flags) build/guests.flags
+	program.flags tests.flags bench.flags) build/guests.flags
 
 DOCUMENTED := Makefile
 include scripts/install.mk
@@ -153,6 +156,25 @@ ctests: $(TESTS)
 
 -include $(CORE_OBJ:.o=.d) $(BINDINGS_OBJ:.o=.d) $(TESTS:=.d)
 
+# ---- the C side of the benchmark --------------------------------------
+
+# Of core they have what finds libunicorn: so that both sides find the same.
+BENCH_CORE := $(addprefix $(BUILD)/core/,unicorn.o error.o)
+flags.bench = $(LINK) $1 $(BENCH_CORE) $(call libs,../../deps/lib)
+
+$(BENCH:=.o): $(BUILD)/bench/%.o: tests/bench/%.c $(BUILD)/core.flags
+	$(call compile,core)
+
+$(BENCH): %: %.o $(BENCH_CORE) $(BUILD)/bench.flags
+	$(call link,$(call flags.bench,$<))
+
+$(BENCH_MODULES): $(BUILD)/bench/%.so: tests/bench/%.c $(BUILD)/bindings.flags
+	@mkdir -p $(@D)
+	@echo '  LINK    $@'
+	$(Q)$(flags.bindings) -fPIC -shared -o $@ $< -ldl
+
+-include $(BENCH:=.d) $(BENCH_MODULES:.so=.d)
+
 # ---- guests -----------------------------------------------------------
 
 # A guest is linked at the address that its "// link at 0x..." line gives.
@@ -190,6 +212,9 @@ demo: all guests ## run every demo of scripts/demos
 
 test: all guests ctests ## run the tests; ARGS=... goes to tests/run.lua
 	@HVLUA_BUILD=$(BUILD) ./$(PROGRAM) tests/run.lua $(ARGS)
+
+bench: all $(BENCH) $(BENCH_MODULES) ## compare with C on Linux; ARGS=... goes to tests/bench/run.lua
+	@HVLUA_BUILD=$(BUILD) ./$(PROGRAM) tests/bench/run.lua $(ARGS)
 
 clean: ## remove what was built; build/deps stays
 	@for made in build/*; do \
