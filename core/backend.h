@@ -61,6 +61,7 @@ struct vmm_cpu {
     bool delivered;       /* exit was, in place: see vmm_deliver() */
     bool held;    /* exit was not delivered: another vCPU ended the run first */
     bool running; /* in the run loop, between entry and return */
+    struct vmm_meter *meter; /* of that run, or NULL */
 };
 
 struct vmm {
@@ -88,6 +89,9 @@ struct vmm_ops {
     /* NULL: runs here; else one sentence saying why not and what to do (in the
      * buffer, or constant). Cheap: no machine is made. */
     const char *(*probe)(char *buffer, size_t size);
+    /* The library it stands on and its version, in the buffer; NULL: it cannot
+     * be opened. A NULL member: it stands on none. */
+    const char *(*about)(char *buffer, size_t size);
 
     /* vm->arch is set, there is no memory and no vCPU yet. On failure open
      * cleans up after itself. close copes with half-open; vCPUs were closed. */
@@ -166,8 +170,10 @@ struct vmm_mem *vmm_mem_at(const struct vmm *vm, uint64_t at);
  * 0 with cpu->exit as it is; core knows whether that was delivered. */
 bool vmm_deliver(struct vmm_cpu *cpu);
 
-/* The register tables (regs_arm64.c, regs_x86.c); a NULL name ends each. */
+/* The register tables (regs_arm64.c, regs_x86.c); a NULL name ends each, after so
+ * many others. */
 extern const struct vmm_reg_name vmm_arm64_regs[], vmm_x86_regs[];
+extern const size_t vmm_arm64_names, vmm_x86_names;
 
 /* vmm_translate() for one architecture (mmu_arm64.c, mmu_x86.c). */
 int vmm_arm64_translate(struct vmm_cpu *cpu, uint64_t va, uint64_t *pa);

@@ -17,8 +17,9 @@
 
 enum {
     ALL = KVM_SYNC_X86_VALID_FIELDS,
-    PIECES = 8, /* of one access, that KVM asks for one by one */
-    TRIES = 16  /* entries until the same exit is there again */
+    PIECES = 8,    /* of one access, that KVM asks for one by one */
+    REMAINS = 160, /* of an instruction: it stores 1 KiB of a REP INS at once */
+    TRIES = 16     /* entries until the same exit is there again */
 };
 
 struct scene { /* all that a load can change, and the exit it made */
@@ -127,11 +128,14 @@ static int go_ahead(struct kvm_x86 *x, const struct scene *s,
     return rc;
 }
 
-/* Drop what else the instruction does: the store of a read-modify-write. */
+/* Drop what else the instruction does: the store of a read-modify-write, those of
+ * what a REP INS has read. With RCX at 1 that goes round only once more. */
 static int drop_remains(struct kvm_x86 *x, int rc)
 {
-    for (int i = 0; rc == KVM_LEFT && i < PIECES; i++)
-        rc = go(x, 0, true);
+    for (int i = 0; rc == KVM_LEFT && i < REMAINS; i++) {
+        now(x)->regs.rcx = 1;
+        rc = go(x, KVM_SYNC_X86_REGS, true);
+    }
     return rc == KVM_LEFT ? fail(x, ELOOP) : rc;
 }
 

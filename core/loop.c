@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "backend.h"
+#include "meter.h"
 
 /* A turn in basic blocks: some 20 us of emulated code, so that a lock holder is
  * not kept waiting and switching costs little. */
@@ -101,9 +102,48 @@ static int complete(struct vmm_cpu *cpu)
     return rc;
 }
 
+/* In two steps of a size for which compilers write the stores out: they are many
+ * times faster than the string instruction that some make of one. */
 static void clear(struct vmm_exit *exit)
 {
-    memset(exit, 0, offsetof(struct vmm_exit, why) + 1);
+    enum { HALF = 56, ALL = offsetof(struct vmm_exit, why) + 1 };
+
+    memset(exit, 0, HALF);
+    memset((char *)exit + HALF, 0, ALL - HALF);
+}
+
+static uint64_t now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* Into the guest, and out of it: what a meter wants to know. It may be set to
+ * untimed in between: what it misses then is somebody else's to see. */
+static inline void go_in(struct vmm_cpu *cpu)
+{
+    struct vmm_meter *meter = cpu->meter;
+
+    if (!meter)
+        return;
+    meter->entered = meter->timed ? now() : 0;
+    atomic_store_explicit(&meter->inside, true, memory_order_relaxed);
+}
+
+static inline void come_out(struct vmm_cpu *cpu)
+{
+    struct vmm_meter *meter = cpu->meter;
+
+    if (!meter)
+        return;
+    atomic_store_explicit(&meter->inside, false, memory_order_relaxed);
+    if (meter->entered && meter->timed) {
+        meter->left = now();
+        meter->guest += meter->left - meter->entered;
+    }
+    meter->entered = 0;
 }
 
 /* One entry, one exit, in cpu->exit. */
@@ -119,7 +159,9 @@ static int enter(struct vmm_cpu *cpu)
     }
     clear(&cpu->exit);
     cpu->delivered = false;
+    go_in(cpu);
     rc = cpu->vm->ops->run(cpu, &cpu->exit);
+    come_out(cpu);
     return rc < 0 || cpu->delivered ? rc : complete(cpu);
 }
 
@@ -218,13 +260,18 @@ bool vmm_deliver(struct vmm_cpu *cpu)
 {
     struct loop *l = cpu->vm->loop;
 
-    if (!l || l->locking || l->ended || complete(cpu) < 0)
+    if (!l || l->locking || l->ended)
+        return false;
+    come_out(cpu);
+    if (complete(cpu) < 0)
         return false;
     callback(l, cpu);
     cpu->delivered = l->ended;
-    if (!l->ended)
-        clear(&cpu->exit);
-    return !l->ended;
+    if (l->ended)
+        return false;
+    clear(&cpu->exit);
+    go_in(cpu);
+    return true;
 }
 
 static void turn(struct loop *l, struct vmm_cpu *cpu)
@@ -414,6 +461,8 @@ static int begin(struct vmm *vm, struct vmm_cpu *cpu, struct loop *l)
     for (unsigned i = 0; i < l->cpus; i++) {
         atomic_fetch_and(&l->cpu[i]->poke, VMM_POKE_KICK);
         l->cpu[i]->running = true;
+        if (l->run->meters)
+            l->cpu[i]->meter = &l->run->meters[l->cpu[i]->index];
     }
     l->locking = vm->ops->threads && l->cpus > 1;
     pthread_mutex_init(&l->lock, NULL);
@@ -431,7 +480,10 @@ static void finish(struct loop *l)
             l->result = VMM_EHOST;
             memcpy(l->why, vmm_why(), sizeof l->why);
         }
+        if (l->result < 0) /* who kicked it wanted it out, and out it is */
+            atomic_fetch_and(&cpu->poke, ~(unsigned)VMM_POKE_KICK);
         cpu->running = false;
+        cpu->meter = NULL;
     }
     pthread_mutex_destroy(&l->lock);
 }

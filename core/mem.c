@@ -193,7 +193,8 @@ static int back_file(const struct vmm_range *r, uint64_t page, uint8_t **host,
                         "map: %s: a file and host memory exclude "
                         "each other",
                         r->file);
-    file = open(r->file, (r->shared ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+    file =
+        open(r->file, (r->shared ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK);
     if (file < 0)
         return vmm_fail(VMM_EHOST, "map: %s: %s", r->file, strerror(errno));
     rc = check_file(file, r, page);
@@ -341,6 +342,21 @@ int vmm_mapped(const struct vmm *vm, uint64_t at, uint64_t n, const char *what)
                     "%s: 0x%" PRIx64 " bytes at 0x%" PRIx64 ": no memory is "
                     "mapped at 0x%" PRIx64,
                     what, n, at, here);
+}
+
+size_t vmm_within(struct vmm *vm, uint64_t at, size_t most)
+{
+    size_t n = 0;
+
+    while (n < most) {
+        struct vmm_mem *mem = at + n < at ? NULL : vmm_mem_at(vm, at + n);
+        uint64_t rest = mem ? last(&mem->range) - (at + n) : 0;
+
+        if (!mem)
+            break;
+        n = rest < most - n - 1 ? n + (size_t)rest + 1 : most;
+    }
+    return n;
 }
 
 static void wrote(struct vmm *vm, uint64_t at, uint64_t n)

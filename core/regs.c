@@ -20,11 +20,9 @@ const struct vmm_reg_name *vmm_reg_find(enum vmm_arch arch, const char *name)
 
 const struct vmm_reg_name *vmm_reg_name(enum vmm_arch arch, size_t i)
 {
-    const struct vmm_reg_name *r = table(arch);
+    size_t names = arch == VMM_ARM64 ? vmm_arm64_names : vmm_x86_names;
 
-    while (r->name && i--)
-        r++;
-    return r->name ? r : NULL;
+    return i < names ? &table(arch)[i] : NULL;
 }
 
 enum { LONGEST = 24 }; /* no name worth suggesting is longer */

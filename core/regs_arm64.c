@@ -52,3 +52,5 @@ const struct vmm_reg_name vmm_arm64_regs[] = {
     {"trap_debug", VMM_REG(VMM_TRAP, VMM_TRAP_DEBUG), 0, 64},
     {NULL, 0, 0, 0}
 };
+
+const size_t vmm_arm64_names = sizeof vmm_arm64_regs / sizeof *vmm_arm64_regs - 1;

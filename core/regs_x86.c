@@ -58,3 +58,5 @@ const struct vmm_reg_name vmm_x86_regs[] = {
     {"trap_debug", VMM_REG(VMM_TRAP, VMM_TRAP_DEBUG), 0, 64},
     {NULL, 0, 0, 0}
 };
+
+const size_t vmm_x86_names = sizeof vmm_x86_regs / sizeof *vmm_x86_regs - 1;

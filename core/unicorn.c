@@ -146,6 +146,23 @@ const char *unicorn_probe(char *buffer, size_t size)
     return buffer;
 }
 
+const char *unicorn_about(char *buffer, size_t size)
+{
+    struct unicorn u;
+    Dl_info info;
+    void *inside;
+
+    if (unicorn_load(&u) < 0)
+        return NULL;
+    memcpy(&inside, &u.version_fn, sizeof inside);
+    if (dladdr(inside, &info) == 0 || info.dli_fname == NULL)
+        info.dli_fname = "?";
+    snprintf(buffer, size, "libunicorn %u.%u.%u (%s)", u.version >> 16,
+             u.version >> 8 & 0xff, u.version & 0xff, info.dli_fname);
+    unicorn_unload(&u);
+    return buffer;
+}
+
 int unicorn_fail(const struct unicorn *u, const char *what, uc_err code)
 {
     return vmm_fail(VMM_EHOST, "unicorn: %s: %s", what, u->strerror(code));

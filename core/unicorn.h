@@ -52,6 +52,9 @@ void unicorn_unload(struct unicorn *u); /* copes with never loaded */
 /* struct vmm_ops's probe, for both architectures. */
 const char *unicorn_probe(char *buffer, size_t size);
 
+/* struct vmm_ops's about: "libunicorn 2.1.1 (path)". */
+const char *unicorn_about(char *buffer, size_t size);
+
 /* vmm_fail(VMM_EHOST) with "unicorn: what: <the library's words>". */
 int unicorn_fail(const struct unicorn *u, const char *what, uc_err code);
 

@@ -15,6 +15,7 @@ enum { TIMER_BLOCKS = 4096 };
 
 enum {
     EC_UNKNOWN = 0x00,
+    EC_SVC = 0x15,
     EC_HVC = 0x16,
     EC_SYSREG = 0x18,
     EC_FETCH = 0x20,
@@ -23,18 +24,26 @@ enum {
 
 /* ---- hooks ------------------------------------------------------------ */
 
+/* A block or an exception comes next. Is it time to leave the guest instead? */
+static bool is_time(struct a64_engine *e)
+{
+    if (++e->blocks <= e->limit && !vmm_poked(e->cpu))
+        return false;
+    e->blocks--;
+    return true;
+}
+
 /* Between blocks the engine can be stopped without the guest noticing. The stub
  * that leads into the guest is no place to be found at. */
 static void on_block(uc_engine *uc, uint64_t va, uint32_t size, void *ctx)
 {
     struct a64_engine *e = ctx;
 
-    (void)size;
     if (va == A64_STUB_ERET)
         return;
-    if (++e->blocks <= e->limit && !vmm_poked(e->cpu))
+    e->end = va + size;
+    if (!is_time(e))
         return;
-    e->blocks--; /* it is not executed */
     if (e->leave == A64_LEAVE_NOT)
         e->leave = A64_LEAVE_BLOCK;
     e->m->u.emu_stop(uc);
@@ -236,7 +245,15 @@ static void go_on(struct a64_engine *e)
         a64_set_reg(e, UC_ARM64_REG_PC, a64_launch(e));
 }
 
-/* Each exception comes here with PC precise. What is the guest's own goes on
+/* Does the exception come again when the guest goes on? PC is at the instruction,
+ * but behind an SVC. */
+static bool is_repeated(const struct a64_engine *e)
+{
+    return e->syndrome >> 26 != EC_SVC;
+}
+
+/* A guest may go from exception to exception without a block between them. Each
+ * exception comes here with PC precise. What is the guest's own goes on
  * inside; on 2.0.1 a hook must not both set PC and stop, and none does. */
 static void on_exception(uc_engine *uc, uint32_t nr, void *ctx)
 {
@@ -247,7 +264,9 @@ static void on_exception(uc_engine *uc, uint32_t nr, void *ctx)
         return;
     }
     if (a64_exception(e, nr) < 2 && !is_unknown_sysreg(e)) {
-        if (a64_take(e))
+        if (is_repeated(e) && is_time(e))
+            leave(e, A64_LEAVE_BLOCK);
+        else if (a64_take(e))
             go_on(e);
         else
             leave(e, A64_LEAVE_STUCK);
@@ -526,6 +545,7 @@ const struct vmm_ops vmm_unicorn_arm64_ops = {
     .arch = VMM_ARM64,
     .threads = false,
     .probe = unicorn_probe,
+    .about = unicorn_about,
     .open = open_machine,
     .close = close_machine,
     .map = a64_map,

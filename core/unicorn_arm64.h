@@ -145,6 +145,7 @@ struct a64_engine { /* vmm_cpu.host */
     uint32_t before_el3; /* a64_at_el3(): PSTATE; old: what stands for it */
 
     uint64_t blocks, limit; /* executed; leave when there are more */
+    uint64_t end;           /* of the block that is being executed */
     enum a64_leave leave;
     uint32_t syndrome;
     uint64_t far;

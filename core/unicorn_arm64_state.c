@@ -208,14 +208,14 @@ static uint32_t u32_at(const uint8_t *p, size_t at)
     return value;
 }
 
-/* The syndrome of the HVC behind which PC is, without the context's help: to copy
- * one is a third of what a hypercall costs. */
+/* The syndrome of an HVC, which is the last instruction of its block, without the
+ * context's help: to copy one is a third of what a hypercall costs. */
 static bool is_plain_hvc(struct a64_engine *e)
 {
     uint32_t instruction;
 
     if (e->mapped ||
-        !a64_instruction(e, a64_reg(e, UC_ARM64_REG_PC) - 4, &instruction) ||
+        !a64_instruction(e, e->end - 4, &instruction) ||
         (instruction & 0xffe0001f) != HVC)
         return false;
     e->syndrome = SYNDROME_HVC | (instruction >> 5 & 0xffff);

@@ -515,6 +515,7 @@ const struct vmm_ops vmm_unicorn_x86_ops = {
     .name = "unicorn",
     .arch = VMM_X86_64,
     .probe = probe,
+    .about = unicorn_about,
     .open = vm_open,
     .close = vm_close,
     .map = map,

@@ -333,6 +333,8 @@ bool x86_fill(uc_engine *uc, uint64_t va, uc_mem_type type,
     if (!(prot & access))
         return refuse(x, va, access, NULL);
     entry->paddr = page.pa;
+    if (x->trying) /* its own code: data in that page is to be asked for too */
+        prot = VMM_X;
     entry->perms = (prot & VMM_R ? UC_PROT_READ : 0) |
                    (prot & VMM_W ? UC_PROT_WRITE : 0) |
                    (prot & VMM_X ? UC_PROT_EXEC : 0);

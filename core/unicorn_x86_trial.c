@@ -214,14 +214,28 @@ static void begin(struct x86_cpu *x, uint64_t at, unsigned size, bool write,
     touch(x, at, t->bytes[0], t->first, write);
 }
 
+/* The part that begins the second page, counted from the access's first. */
+static unsigned second_part(const struct x86_trial *t)
+{
+    return t->part_write ? t->first : 1;
+}
+
+/* An access that the engine makes no part of comes instead of it: then the
+ * second page would not begin here. */
+static bool is_part(const struct x86_trial *t, uint64_t at)
+{
+    bool second = t->part == second_part(t) && t->first < t->size;
+
+    return t->part < t->parts && (!second || (at & X86_PAGE) == 0);
+}
+
 /* A part: the one that begins the second page is the access's second half. */
 static void part(struct x86_cpu *x, uint64_t at)
 {
     struct x86_trial *t = &x->trial;
-    unsigned second = t->part_write ? t->first : 1;
     uint64_t value;
 
-    if (t->part++ != second || t->first == t->size)
+    if (t->part++ != second_part(t) || t->first == t->size)
         return;
     value = t->value >> 8 * t->first;
     memcpy(t->bytes[1], &value, sizeof value);
@@ -238,7 +252,7 @@ bool x86_on_window(uc_engine *uc, uc_mem_type type, uint64_t pa, int size,
     uint64_t at = pa - X86_WINDOW;
 
     (void)uc;
-    if (t->part < t->parts)
+    if (is_part(t, at))
         part(x, at);
     else
         begin(x, at, (unsigned)size, type == UC_MEM_WRITE_PROT,
@@ -409,7 +423,7 @@ bool x86_next_access(struct x86_cpu *x, struct vmm_exit *exit)
     struct x86_trial *t = &x->trial;
     const struct x86_access *a;
 
-    if (t->reported == t->accesses) {
+    if (t->reported >= t->accesses) {
         if (t->watched) {
             *exit = t->watch;
             t->watched = false;

@@ -83,6 +83,16 @@ const char *vmm_probe(const char *name, enum vmm_arch arch)
     return why ? why : ops->probe(buffer, sizeof buffer);
 }
 
+const char *vmm_about(const char *name, enum vmm_arch arch)
+{
+    static _Thread_local char buffer[512]; /* valid until the next call */
+    const struct vmm_ops *ops;
+
+    if (missing(name, arch, &ops) || !ops->about)
+        return NULL;
+    return ops->about(buffer, sizeof buffer);
+}
+
 /* The first backend that can; or fail with the reasons of all of them. */
 static int pick(enum vmm_arch arch, const struct vmm_ops **ops)
 {

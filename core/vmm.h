@@ -24,6 +24,7 @@ extern "C" {
 
 struct vmm;     /* a machine: guest memory and vCPUs on one backend */
 struct vmm_cpu; /* a vCPU of a machine */
+struct vmm_meter;
 
 /* ---- errors ---------------------------------------------------------- */
 
@@ -53,6 +54,11 @@ const char *vmm_backend_name(int i);
 /* Why `backend` cannot run `arch` guests on this host, in one sentence that
  * says what to do about it; NULL: it can. Valid until the thread's next call. */
 const char *vmm_probe(const char *backend, enum vmm_arch arch);
+
+/* What a backend that can run `arch` guests stands on here, such as "libunicorn
+ * 2.1.1 (path)"; NULL: nothing that has a version. Valid until the thread's next
+ * call. */
+const char *vmm_about(const char *backend, enum vmm_arch arch);
 
 /* ---- machines -------------------------------------------------------- */
 
@@ -108,6 +114,9 @@ bool vmm_range_at(const struct vmm *vm, size_t i, struct vmm_range *range);
 /* Is all of [at, at+n) mapped? 0, or VMM_ERANGE naming the first hole, in words
  * that begin with `what`. */
 int vmm_mapped(const struct vmm *vm, uint64_t at, uint64_t n, const char *what);
+
+/* How many of the `most` bytes from `at` on are mapped, without a hole. */
+size_t vmm_within(struct vmm *vm, uint64_t at, size_t most);
 
 /* Copies between host and guest memory; whole or not at all. They may cross
  * from one range into the next, and ignore prot: the host is not the guest. */
@@ -353,6 +362,7 @@ struct vmm_run {
     /* Called on another thread when the time is up, then every 20 ms until the
      * run has ended, so that the caller can interrupt a callback too; or NULL. */
     void (*on_timeout)(void *ctx);
+    struct vmm_meter *meters; /* of each vCPU by its index: meter.h; or NULL */
 };
 
 /* Run `cpu`, or every vCPU of the machine where `cpu` is NULL, until an exit
