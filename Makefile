@@ -160,7 +160,7 @@ ctests: $(TESTS)
 
 # Of core they have what finds libunicorn: so that both sides find the same.
 BENCH_CORE := $(addprefix $(BUILD)/core/,unicorn.o error.o)
-flags.bench = $(LINK) $1 $(BENCH_CORE) $(call libs,../../deps/lib)
+flags.bench = $(LINK) $1 $(BENCH_CORE) $(call libs,$$ORIGIN/../../deps/lib)
 
 $(BENCH:=.o): $(BUILD)/bench/%.o: tests/bench/%.c $(BUILD)/core.flags
 	$(call compile,core)
@@ -171,7 +171,7 @@ $(BENCH): %: %.o $(BENCH_CORE) $(BUILD)/bench.flags
 $(BENCH_MODULES): $(BUILD)/bench/%.so: tests/bench/%.c $(BUILD)/bindings.flags
 	@mkdir -p $(@D)
 	@echo '  LINK    $@'
-	$(Q)$(flags.bindings) -fPIC -shared -o $@ $< -ldl
+	$(Q)$(flags.bindings) -fPIC -fvisibility=default -shared -o $@ $< -ldl
 
 -include $(BENCH:=.d) $(BENCH_MODULES:.so=.d)
 
@@ -215,6 +215,8 @@ test: all guests ctests ## run the tests; ARGS=... goes to tests/run.lua
 
 bench: all $(BENCH) $(BENCH_MODULES) ## compare with C on Linux; ARGS=... goes to tests/bench/run.lua
 	@HVLUA_BUILD=$(BUILD) ./$(PROGRAM) tests/bench/run.lua $(ARGS)
+
+include tests/fuzz/fuzz.mk
 
 clean: ## remove what was built; build/deps stays
 	@for made in build/*; do \

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "hvlib.h"
+#include "stats.h"
 
 /* ---- finding ----------------------------------------------------------------- */
 
@@ -46,47 +46,44 @@ const struct device *dev_find(const struct machine *m,
 
 /* ---- calling ------------------------------------------------------------------- */
 
+static uint64_t offset_in(const struct device *dev, const struct vmm_exit *exit)
+{
+    return (dev->port ? exit->port : exit->addr) - dev->at;
+}
+
+int dev_push(lua_State *co, const struct device *dev,
+             const struct vmm_exit *exit)
+{
+    int function = exit->write ? dev->write : dev->read;
+
+    if (function == LUA_NOREF)
+        return -1; /* writes are dropped, reads stay all ones */
+    lua_rawgeti(co, CO_DEVICES, function);
+    lua_pushinteger(co, (lua_Integer)offset_in(dev, exit));
+    if (exit->write)
+        lua_pushinteger(co, (lua_Integer)exit->value);
+    lua_pushinteger(co, exit->size);
+    lua_pushvalue(co, CO_CPU);
+    return exit->write ? 4 : 3;
+}
+
 /* Devices are registers and registers hold integers: anything else is the
  * script's mistake and must not become a silent 0. */
-static void read_answer(lua_State *co, const struct device *dev,
-                        struct vmm_exit *exit, uint64_t offset)
+int dev_refuse(lua_State *co)
 {
-    const char *name = "without name", *got;
-    int exact;
-    uint64_t value = (uint64_t)lua_tointegerx(co, -1, &exact);
+    const struct vcpu *v = lua_touserdata(co, ARG_VCPU);
+    const struct device *dev = lua_touserdata(co, ARG_WHAT);
+    const char *name = "without name", *got = obj_name(co, ARG_ANSWER);
 
-    if (exact && lua_type(co, -1) == LUA_TNUMBER) {
-        exit->value = value;
-        return;
-    }
-    got = obj_name(co, -1);
     if (lua_rawgeti(co, ARG_DEVICES, dev->name) == LUA_TSTRING)
         name = lua_tostring(co, -1);
     lua_rawgeti(co, ARG_DEVICES, dev->read);
     obj_where(co, -1);
-    luaL_error(co,
-               "%sdevice \"%s\": read at offset %I: an integer expected, got "
-               "%s",
-               lua_tostring(co, -1), name, (LUAI_UACINT)offset, got);
-}
-
-void dev_call(lua_State *co, const struct device *dev, struct vmm_exit *exit)
-{
-    struct device d = *dev; /* a handler may attach more and move the table */
-    uint64_t offset = (d.port ? exit->port : exit->addr) - d.at;
-    int function = exit->write ? d.write : d.read;
-
-    if (function == LUA_NOREF)
-        return; /* writes are dropped, reads stay all ones */
-    lua_rawgeti(co, ARG_DEVICES, function);
-    lua_pushinteger(co, (lua_Integer)offset);
-    if (exit->write)
-        lua_pushinteger(co, (lua_Integer)exit->value);
-    lua_pushinteger(co, exit->size);
-    lua_pushvalue(co, ARG_CPU);
-    lua_call(co, exit->write ? 4 : 3, exit->write ? 0 : 1);
-    if (!exit->write)
-        read_answer(co, &d, exit, offset);
+    return luaL_error(co,
+                      "%sdevice \"%s\": read at offset %I: an integer "
+                      "expected, got %s",
+                      lua_tostring(co, -1), name,
+                      (LUAI_UACINT)offset_in(dev, v->exit), got);
 }
 
 /* ---- attaching ------------------------------------------------------------------- */
@@ -94,7 +91,7 @@ void dev_call(lua_State *co, const struct device *dev, struct vmm_exit *exit)
 /* Push the field `name`: a function or nil. */
 static bool function_field(lua_State *L, const char *name)
 {
-    lua_getfield(L, 2, name);
+    obj_field(L, 2, name);
     if (!lua_isnil(L, -1) && !lua_isfunction(L, -1))
         luaL_error(L, "attach: %s: a function expected, got %s", name,
                    luaL_typename(L, -1));
@@ -113,7 +110,7 @@ static int reference(lua_State *L, int devices)
 /* A device is either in memory or on ports. */
 static void exclude(lua_State *L, const char *name, const char *other)
 {
-    if (lua_getfield(L, 2, name) != LUA_TNIL)
+    if (obj_field(L, 2, name) != LUA_TNIL)
         luaL_error(
             L,
             "attach: %s: not with %s: memory has at and size, ports have "
@@ -124,7 +121,7 @@ static void exclude(lua_State *L, const char *name, const char *other)
 
 static void read_place(lua_State *L, const struct machine *m, struct device *d)
 {
-    d->port = lua_getfield(L, 2, "port") != LUA_TNIL;
+    d->port = obj_field(L, 2, "port") != LUA_TNIL;
     if (d->port) {
         if (vmm_arch(m->vm) != VMM_X86_64)
             luaL_error(L, "attach: port: only x86_64 has ports: use at");
@@ -132,16 +129,16 @@ static void read_place(lua_State *L, const struct machine *m, struct device *d)
         exclude(L, "size", "port");
         d->at = obj_address(L, -1, "attach: port");
         d->size = 1;
-        if (lua_getfield(L, 2, "count") != LUA_TNIL)
+        if (obj_field(L, 2, "count") != LUA_TNIL)
             d->size = obj_size(L, -1, "attach: count");
         if (d->at > 0xffff || d->size == 0 || d->size > 0x10000 - d->at)
             luaL_error(L, "attach: ports are 0 to 0xffff");
         return;
     }
     exclude(L, "count", "at");
-    lua_getfield(L, 2, "at");
+    obj_field(L, 2, "at");
     d->at = obj_address(L, -1, "attach: at");
-    lua_getfield(L, 2, "size");
+    obj_field(L, 2, "size");
     d->size = obj_size(L, -1, "attach: size");
     if (d->size == 0 || d->at + (d->size - 1) < d->at)
         luaL_error(L, "attach: size: must be positive and end inside the "
@@ -189,6 +186,7 @@ static void insert(struct machine *m, const struct device *d)
     memmove(&list[i + 1], &list[i], (m->devices - i) * sizeof *list);
     list[i] = *d;
     m->devices++;
+    stats_forget(m);
 }
 
 /* vm:attach { at=, size= | port=, count=, read=, write=, name= } */
@@ -203,10 +201,11 @@ int vm_attach(lua_State *L)
     obj_method(L, 1, "attach");
     obj_fields(L, 2, "attach", names);
     read_place(L, m, &d);
+    vm_usable(L, m); /* still: code of the script's may have run */
     check_free(L, m, &d);
     lua_settop(L, 2);
     lua_getiuservalue(L, 1, UV_DEVICES);
-    if (lua_getfield(L, 2, "name") != LUA_TNIL)
+    if (obj_field(L, 2, "name") != LUA_TNIL)
         obj_string(L, -1, "attach: name", "a string");
     reads = function_field(L, "read");
     writes = function_field(L, "write");

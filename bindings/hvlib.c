@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* hvlib.c - the module hv.core, on which scripts/hv builds `require "hv"`. */
-#include "hvlib.h"
+#include "stats.h"
 
 static const luaL_Reg functions[] = {{"backends", hv_backends},
                                      {"size", hv_size},
                                      {"room", hv_room},
                                      {"pipe", hvproc_pipe},
+                                     {"host", hv_host},
+                                     {"stats", hv_stats},
                                      {NULL, NULL}};
 
 int luaopen_hv_core(lua_State *L)
@@ -16,7 +18,6 @@ int luaopen_hv_core(lua_State *L)
     lua_setfield(L, -2, "version");
     vm_open(L);
     lua_setfield(L, -2, "machine"); /* methods: the Lua library adds its own */
-    vcpu_open(L);
     mem_open(L);
     spawn_open(L);
     lua_newtable(L);

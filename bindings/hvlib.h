@@ -44,7 +44,8 @@ enum {
     UV_CPUS,           /* index + 1 -> vCPU */
     UV_MEMORY,         /* address -> memory object */
     UV_STOP,           /* what cpu:stop() was given */
-    UV_MACHINE = UV_STOP
+    UV_STATS,          /* struct machine_stats */
+    UV_MACHINE = UV_STATS
 };
 
 struct machine {
@@ -57,6 +58,7 @@ struct machine {
     struct device *device; /* MMIO by address, then ports by number */
     size_t devices;
     int8_t args[HV_QUICK]; /* how many arguments a handler declares; -1: all */
+    struct machine_stats *stats; /* NULL: nobody counts (stats.h) */
 };
 
 struct vcpu {
@@ -76,7 +78,7 @@ enum { CO_CPU = 1, CO_HYPERCALLS, CO_ON, CO_DEVICES, CO_MESSAGE, CO_BASE = 5 };
 
 /* The arguments of a function that is called protected on vcpu.co: the vCPU as
  * light userdata, what to call, the vCPU as an object, the devices. */
-enum { ARG_VCPU = 1, ARG_WHAT, ARG_CPU, ARG_DEVICES };
+enum { ARG_VCPU = 1, ARG_WHAT, ARG_CPU, ARG_DEVICES, ARG_ANSWER };
 
 struct memory {
     struct machine *machine;
@@ -147,6 +149,10 @@ const char *obj_name(lua_State *L, int idx);
  * of a mistake that it has returned. */
 void obj_where(lua_State *L, int idx);
 
+/* Push t[name] of the options at `idx`, raw: no code of the script's may run, and
+ * close the machine, while its options are read. Returns the type. */
+int obj_field(lua_State *L, int idx, const char *name);
+
 /* The name nearest to `name`, or NULL. */
 const char *obj_nearest(const char *name, const char *const *names);
 
@@ -175,7 +181,6 @@ void mem_open(lua_State *L);
 extern const luaL_Reg mem_methods[]; /* of the machine */
 int hv_room(lua_State *L);           /* core.room(vm, at, n) --> at */
 
-void vcpu_open(lua_State *L);
 int vm_vcpu(lua_State *L);
 struct vcpu *vcpu_self(lua_State *L); /* argument 1, its machine open */
 
@@ -183,15 +188,18 @@ int vm_attach(lua_State *L);
 /* The device behind an mmio or io exit, or NULL. */
 const struct device *dev_find(const struct machine *m,
                               const struct vmm_exit *exit);
-/* Call the device's function, in the frame of a protected call (see below); a
- * read's answer goes to exit->value. */
-void dev_call(lua_State *co, const struct device *dev, struct vmm_exit *exit);
+/* Push on a vCPU's coroutine the device's function for the exit, and arguments:
+ * how many these are, or -1 with nothing where it has none. */
+int dev_push(lua_State *co, const struct device *dev,
+             const struct vmm_exit *exit);
+/* Called protected, with what it has answered to a read: raise why not. */
+int dev_refuse(lua_State *co);
 
 /* ---- reglib.c ------------------------------------------------------------ */
 
 /* Push the value of a register; set it from the value at `idx`. */
-void reg_push(lua_State *L, struct vmm_cpu *cpu, const struct vmm_reg_name *r);
-void reg_set(lua_State *L, struct vmm_cpu *cpu, const struct vmm_reg_name *r,
+void reg_push(lua_State *L, const struct vcpu *v, const struct vmm_reg_name *r);
+void reg_set(lua_State *L, const struct vcpu *v, const struct vmm_reg_name *r,
              int idx);
 /* Raise unless the value at `idx` could be set; it is set into *value, which has
  * what the register holds now where only part of it changes. */
@@ -213,17 +221,32 @@ struct run {
     _Atomic bool handling; /* a handler is running, on this thread: */
     pthread_t thread;
     _Atomic bool signalled; /* that thread was, maybe */
-    struct vcpu *failed; /* its coroutine holds an error; or NULL */
+    struct vcpu *failed;    /* its coroutine holds an error; or NULL */
+    /* where somebody counts: */
+    struct stats_row *_Atomic row; /* of the exit in hand */
+    bool exact;                    /* times are */
+    uint64_t began, nested, lua, away;
+    struct vmm_run *config; /* core's of this run */
 };
 
 /* The runs under way in this Lua universe, and its main thread. */
 struct runs *runs_open(lua_State *L);
 
 /* Interrupt from any thread (not from a signal handler): kick every running vCPU
- * and raise "interrupted!" in the Lua code that runs. */
-void runs_interrupt(struct runs *runs);
+ * and raise "interrupted!" in the Lua code that runs. `here`: for the main thread
+ * interrupt_here() has done it. */
+void runs_interrupt(struct runs *runs, bool here);
+/* From a signal's handler: raise "interrupted!" in the Lua code that its thread
+ * runs. False: that runs none. */
+bool interrupt_here(void);
+/* Call look(the innermost run, or NULL; ctx) while no run begins or ends. */
+void runs_look(struct runs *runs, void (*look)(struct run *run, void *ctx),
+               void *ctx);
 /* The calling thread runs `L`: interrupt that where no handler runs. */
 void runs_main(struct runs *runs, lua_State *L);
+/* Nothing runs on the calling thread but `L`, and that is not interrupted: what
+ * is left of an interruption goes. */
+void runs_clear(lua_State *L);
 /* This process is a copy by fork(), running `L`: the parent's runs and machines
  * are not its own. */
 void runs_forked(struct runs *runs, lua_State *L);
@@ -264,9 +287,10 @@ int vcpu_stop(lua_State *L);
 /* Put the Lua library, as it is compiled in, into package.preload. */
 void open_preload(lua_State *L);
 
-/* ---- proclib.c, spawnlib.c ------------------------------------------------ */
+/* ---- proclib.c, hostlib.c, spawnlib.c ------------------------------------- */
 
 int hvproc_pipe(lua_State *L);
+int hv_host(lua_State *L);
 void spawn_open(lua_State *L); /* adds its functions to the table on top */
 
 #endif

@@ -38,14 +38,20 @@ static void interrupt_hook(lua_State *L, lua_Debug *ar)
     luaL_error(L, "interrupted!");
 }
 
-static void on_signal(int signal)
+bool interrupt_here(void)
 {
-    (void)signal;
     if (!handled)
-        return;
+        return false;
     armed = 1;
     lua_sethook(handled, interrupt_hook,
                 LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
+    return true;
+}
+
+static void on_signal(int signal)
+{
+    (void)signal;
+    interrupt_here();
 }
 
 /* SIGURG: ignored by default, so a stray one is harmless, and hardly ever used.
@@ -93,15 +99,24 @@ void interrupt_timeout(void *ctx)
     pthread_mutex_unlock(&runs->lock);
 }
 
-void runs_interrupt(struct runs *runs)
+void runs_interrupt(struct runs *runs, bool here)
 {
     pthread_mutex_lock(&runs->lock);
     for (struct run *r = runs->innermost; r; r = r->outer) {
         kick(r->m);
-        signal_handler_of(r);
+        if (!(here && r->handling && pthread_equal(r->thread, runs->main)))
+            signal_handler_of(r);
     }
-    if (runs->has_main)
+    if (runs->has_main && !here)
         pthread_kill(runs->main, SIGURG);
+    pthread_mutex_unlock(&runs->lock);
+}
+
+void runs_look(struct runs *runs, void (*look)(struct run *run, void *ctx),
+               void *ctx)
+{
+    pthread_mutex_lock(&runs->lock);
+    look(runs->innermost, ctx);
     pthread_mutex_unlock(&runs->lock);
 }
 
@@ -111,6 +126,14 @@ void runs_main(struct runs *runs, lua_State *L)
     handled = L;
     runs->main = pthread_self();
     runs->has_main = true;
+}
+
+void runs_clear(lua_State *L)
+{
+    interrupted = 0;
+    armed = 0;
+    if (lua_gethook(L) == interrupt_hook)
+        lua_sethook(L, NULL, 0, 0);
 }
 
 void runs_forked(struct runs *runs, lua_State *L)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* main.c - the program hvlua: a script, its arguments, Ctrl-C. */
-#include <pthread.h>
+/* main.c - the program hvlua: what the command line asks for, in the order in
+ * which lua does it. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,62 +13,9 @@
 #include <mach-o/dyld.h>
 #endif
 
-#include "hvlib.h"
+#include "program.h"
 
-static const char usage[] =
-    "usage: hvlua [options] [script [arguments]]\n"
-    "  -e code            run code; may be repeated, and precede a script\n"
-    "  -l name            require name into a global of that name\n"
-    "  -v, --version      show versions\n"
-    "  --backend=NAME     the backend where a script names none: kvm, unicorn\n"
-    "  --arch=NAME        the guests' architecture where a script names none:\n"
-    "                     arm64, x86_64\n"
-    "  --help             show this\n"
-    "  --                 end of options\n"
-    "  -                  the script is standard input\n";
-
-/* ---- Ctrl-C --------------------------------------------------------------- */
-
-/* SIGINT is blocked everywhere and waited for here: stopping a guest takes locks,
- * which a signal handler could not. A second one that finds the first not yet
- * obeyed ends the program. */
-static void *wait_for_interrupts(void *arg)
-{
-    struct runs *runs = arg;
-    sigset_t set;
-    int signal_number;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    if (sigwait(&set, &signal_number) == 0)
-        runs_interrupt(runs);
-    signal(SIGINT, SIG_DFL);
-    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-    while (pause() < 0) /* always: it is here to take the second one */
-        ;
-    return NULL;
-}
-
-static void catch_interrupts(lua_State *L)
-{
-    struct runs *runs = runs_open(L);
-    struct sigaction now;
-    pthread_t thread;
-    sigset_t set;
-
-    runs_main(runs, L);
-    if (sigaction(SIGINT, NULL, &now) < 0 || now.sa_handler == SIG_IGN)
-        return; /* started with nohup or in the background */
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
-    if (pthread_create(&thread, NULL, wait_for_interrupts, runs) == 0)
-        pthread_detach(thread);
-    else
-        pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-}
-
-/* ---- where the Lua library is ------------------------------------------------- */
+/* ---- where the Lua library is --------------------------------------------- */
 
 static int program_path(char *path, size_t size)
 {
@@ -112,7 +59,7 @@ static bool use_source_tree(lua_State *L)
     return true;
 }
 
-/* ---- running ---------------------------------------------------------------------- */
+/* ---- calling --------------------------------------------------------------- */
 
 static int message(lua_State *L)
 {
@@ -138,53 +85,137 @@ static int report(lua_State *L, int status)
     return status;
 }
 
-/* The chunk is below its `nargs` arguments. */
-static int call(lua_State *L, int nargs)
+/* The function is below its `nargs` arguments. */
+static int call(lua_State *L, int nargs, int results)
 {
-    int base = lua_gettop(L) - nargs;
+    int base = lua_gettop(L) - nargs, status;
 
     lua_pushcfunction(L, message);
     lua_insert(L, base);
-    return report(L, lua_pcall(L, nargs, 0, base));
+    status = lua_pcall(L, nargs, results, base);
+    lua_remove(L, base);
+    return report(L, status);
 }
 
-static int run_code(lua_State *L, const char *code)
+/* What was loaded is on top, or why it was not. */
+static int run(lua_State *L, int status)
 {
-    int status = luaL_loadbuffer(L, code, strlen(code), "=(command line)");
-
-    return status == LUA_OK ? call(L, 0) : report(L, status);
+    return status == LUA_OK ? call(L, 0, 0) : report(L, status);
 }
 
-/* _G[name] = require(name) */
-static int run_library(lua_State *L, const char *name)
+static int run_code(lua_State *L, const char *code, const char *name)
 {
+    return run(L, luaL_loadbuffer(L, code, strlen(code), name));
+}
+
+/* ---- -l, LUA_INIT, the script -------------------------------------------------- */
+
+/* -l mod: mod = require "mod"; a version after "-" is not part of the global's
+ * name. -l g=mod: g = require "mod". */
+static int run_library(lua_State *L, const char *word)
+{
+    const char *equals = strchr(word, '=');
+    const char *module = equals ? equals + 1 : word;
+    size_t length = equals ? (size_t)(equals - word) : strcspn(word, "-");
     int status;
 
     lua_getglobal(L, "require");
-    lua_pushstring(L, name);
-    status = report(L, lua_pcall(L, 1, 1, 0));
-    if (status == LUA_OK)
-        lua_setglobal(L, name);
+    lua_pushstring(L, module);
+    status = call(L, 1, 1);
+    if (status == LUA_OK) {
+        lua_pushlstring(L, word, length);
+        lua_insert(L, -2);
+        lua_pushglobaltable(L);
+        lua_insert(L, -3);
+        lua_settable(L, -3); /* _G[name] = require(module) */
+        lua_pop(L, 1);
+    }
     return status;
 }
 
-static int run_script(lua_State *L, char **argv, int script, int argc)
+/* LUA_INIT_5_4, else LUA_INIT: code, or "@" and a file's name. */
+static int run_init(lua_State *L)
 {
-    const char *name = strcmp(argv[script], "-") ? argv[script] : NULL;
-    int status = luaL_loadfile(L, name);
+    const char *name = "=LUA_INIT_" LUA_VERSION_MAJOR "_" LUA_VERSION_MINOR;
+    const char *init = getenv(name + 1);
 
+    if (!init) {
+        name = "=LUA_INIT";
+        init = getenv(name + 1);
+    }
+    if (!init)
+        return LUA_OK;
+    if (init[0] == '@')
+        return run(L, luaL_loadfile(L, init + 1));
+    return run_code(L, init, name);
+}
+
+/* The options that run something, in their order. options_read() has seen to
+ * it that -e and -l have what they need. */
+static int run_options(lua_State *L, char **argv, int script)
+{
+    int status = LUA_OK;
+
+    for (int i = 1; i < script && status == LUA_OK; i++) {
+        char letter = argv[i][1];
+
+        if (letter == 'e' || letter == 'l') {
+            const char *value = argv[i][2] ? argv[i] + 2 : argv[++i];
+
+            status = letter == 'e' ? run_code(L, value, "=(command line)")
+                                   : run_library(L, value);
+        } else if (letter == 'W')
+            lua_warning(L, "@on", 0);
+    }
+    return status;
+}
+
+/* The script's arguments are what `arg` has by now. */
+static int push_arguments(lua_State *L)
+{
+    int n;
+
+    if (lua_getglobal(L, "arg") != LUA_TTABLE)
+        luaL_error(L, "'arg' is not a table");
+    n = (int)luaL_len(L, -1);
+    luaL_checkstack(L, n + 3, "too many arguments to script");
+    for (int i = 1; i <= n; i++)
+        lua_rawgeti(L, -i, i);
+    lua_remove(L, -n - 1);
+    return n;
+}
+
+/* "cannot open demo.lau", and what there is instead. */
+static int no_script(lua_State *L, const char *name)
+{
+    char buffer[4096];
+    const char *nearest = options_nearest_file(name, buffer, sizeof buffer);
+
+    if (nearest && access(name, F_OK) != 0) {
+        lua_pushfstring(L, ": did you mean '%s'?", nearest);
+        lua_concat(L, 2);
+    }
+    return report(L, LUA_ERRFILE);
+}
+
+static int run_script(lua_State *L, char **argv, int script)
+{
+    const char *name = argv[script];
+    bool input = strcmp(name, "-") == 0 && strcmp(argv[script - 1], "--") != 0;
+    int status = luaL_loadfile(L, input ? NULL : name);
+
+    if (status == LUA_ERRFILE && !input)
+        return no_script(L, name);
     if (status != LUA_OK)
         return report(L, status);
-    for (int i = script + 1; i < argc; i++) {
-        luaL_checkstack(L, 1, "too many arguments");
-        lua_pushstring(L, argv[i]);
-    }
-    return call(L, argc - script - 1);
+    return call(L, push_arguments(L), 0);
 }
 
 /* arg[0] is the script, arg[1...] its arguments, negative ones the rest. */
 static void set_arg(lua_State *L, char **argv, int script, int argc)
 {
+    if (script == argc)
+        script = 0;
     lua_createtable(L, argc - script, script + 1);
     for (int i = 0; i < argc; i++) {
         lua_pushstring(L, argv[i]);
@@ -193,137 +224,131 @@ static void set_arg(lua_State *L, char **argv, int script, int argc)
     lua_setglobal(L, "arg");
 }
 
-/* ---- options ----------------------------------------------------------------------- */
-
-/* core.defaults[name] = value, once it is known to mean something. */
-static int set_default(lua_State *L, const char *name, const char *value)
-{
-    int known = 0;
-
-    if (strcmp(name, "arch") == 0)
-        known = vmm_arch_find(value) >= 0;
-    for (int i = 0; strcmp(name, "backend") == 0 && vmm_backend_name(i); i++)
-        known |= strcmp(vmm_backend_name(i), value) == 0;
-    if (!known) {
-        fprintf(stderr,
-                "hvlua: --%s=%s: there is no such %s: see hvlua "
-                "--help\n",
-                name, value, name);
-        return LUA_ERRRUN;
-    }
-    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
-    lua_getfield(L, -1, "hv.core");
-    lua_getfield(L, -1, "defaults");
-    lua_pushstring(L, value);
-    lua_setfield(L, -2, name);
-    lua_pop(L, 3);
-    return LUA_OK;
-}
+/* ---- hvlua's own ----------------------------------------------------------------- */
 
 static void show_version(void)
 {
     printf("hvlua %s (%s)\n", HV_VERSION, LUA_RELEASE);
+    fflush(stdout);
 }
 
-static const char *after(const char *option, const char *prefix)
+/* core.defaults.arch, .backend: of machines that name none. */
+static void set_defaults(lua_State *L, const struct options *o)
 {
-    size_t n = strlen(prefix);
-
-    return strncmp(option, prefix, n) == 0 ? option + n : NULL;
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+    lua_getfield(L, -1, "hv.core");
+    lua_getfield(L, -1, "defaults");
+    lua_pushstring(L, o->arch);
+    lua_setfield(L, -2, "arch");
+    lua_pushstring(L, o->backend);
+    lua_setfield(L, -2, "backend");
+    lua_pop(L, 3);
 }
 
-struct line {   /* what the command line asks for */
-    int script; /* its index; 0: none */
-    bool done;  /* something was run or shown: no script is needed */
-};
-
-/* -e and -l take the rest of the word or the next one. */
-static int with_value(lua_State *L, char **argv, int *i, struct line *line)
+/* require(module)[name](arguments...), or require(module)(arguments...). */
+static int run_module(lua_State *L, const char *module, const char *name,
+                      char **argv, int argc)
 {
-    char letter = argv[*i][1];
-    const char *value = argv[*i][2] ? argv[*i] + 2 : argv[++*i];
+    int status;
 
-    if (!value) {
-        fprintf(stderr, "hvlua: -%c needs %s after it\n", letter,
-                letter == 'e' ? "code" : "a name");
-        return LUA_ERRRUN;
-    }
-    if (letter == 'l')
-        return run_library(L, value);
-    line->done = true;
-    return run_code(L, value);
-}
-
-static int option(lua_State *L, char **argv, int *i, struct line *line)
-{
-    const char *word = argv[*i], *value;
-
-    if (word[1] == 'e' || word[1] == 'l')
-        return with_value(L, argv, i, line);
-    if ((value = after(word, "--backend=")))
-        return set_default(L, "backend", value);
-    if ((value = after(word, "--arch=")))
-        return set_default(L, "arch", value);
-    line->done = true;
-    if (strcmp(word, "-v") == 0 || strcmp(word, "--version") == 0)
-        show_version();
-    else if (strcmp(word, "--help") == 0)
-        fputs(usage, stdout);
-    else {
-        fprintf(stderr, "hvlua: unrecognized option '%s'\n%s", word, usage);
-        return LUA_ERRRUN;
-    }
-    return LUA_OK;
-}
-
-/* Where the script's name is, so that `arg` is there before anything runs. */
-static int find_script(char **argv, int argc)
-{
-    int i = 1;
-
-    for (; i < argc && argv[i][0] == '-' && argv[i][1]; i++) {
-        if (strcmp(argv[i], "--") == 0)
-            return i + 1;
-        if ((argv[i][1] == 'e' || argv[i][1] == 'l') && !argv[i][2])
-            i++;
-    }
-    return i;
-}
-
-static int run_line(lua_State *L, char **argv, int argc)
-{
-    struct line line = {.script = find_script(argv, argc)};
-    int status = LUA_OK;
-
-    set_arg(L, argv, line.script < argc ? line.script : 0, argc);
-    for (int i = 1; i < argc && i < line.script && status == LUA_OK; i++)
-        if (strcmp(argv[i], "--") != 0)
-            status = option(L, argv, &i, &line);
+    lua_getglobal(L, "require");
+    lua_pushstring(L, module);
+    status = call(L, 1, 1);
     if (status != LUA_OK)
         return status;
-    if (line.script < argc)
-        return run_script(L, argv, line.script, argc);
-    if (line.done)
+    if (name)
+        lua_getfield(L, -1, name);
+    luaL_checkstack(L, argc, "too many arguments");
+    for (int i = 0; i < argc; i++)
+        lua_pushstring(L, argv[i]);
+    return call(L, argc, 1);
+}
+
+/* hvlua doctor: whether all is well; it needs nothing of the environment, which
+ * may be what is not. */
+static bool doctor(lua_State *L, char **argv, int argc)
+{
+    return run_module(L, "hv.doctor", NULL, argv, argc) == LUA_OK &&
+           lua_toboolean(L, -1);
+}
+
+/* ---- running ----------------------------------------------------------------------- */
+
+static int run_prompt(lua_State *L, const struct options *o)
+{
+    if (!o->version)
+        show_version();
+    return report(L, prompt_run(L));
+}
+
+static int run_line(lua_State *L, const struct options *o, int argc,
+                    char **argv)
+{
+    int status = o->noenv ? LUA_OK : run_init(L);
+
+    if (status == LUA_OK && o->stats)
+        status = run_module(L, "hv.stats", "start", NULL, 0);
+    if (status == LUA_OK)
+        status = run_options(L, argv, o->script);
+    if (status == LUA_OK && o->script < argc)
+        status = run_script(L, argv, o->script);
+    if (status != LUA_OK)
+        return status;
+    if (o->interactive)
+        return run_prompt(L, o);
+    if (o->script < argc || o->code || o->version)
         return LUA_OK;
-    if (!isatty(STDIN_FILENO))
-        return run_script(L, (char *[]){"-"}, 0, 1);
-    fputs(usage, stderr);
-    return LUA_ERRRUN;
+    if (isatty(STDIN_FILENO))
+        return run_prompt(L, o);
+    return run(L, luaL_loadfile(L, NULL));
+}
+
+static void open_libraries(lua_State *L, const struct options *o)
+{
+    struct runs *runs;
+
+    if (o->noenv) {
+        lua_pushboolean(L, 1);
+        lua_setfield(L, LUA_REGISTRYINDEX, "LUA_NOENV");
+    }
+    luaL_openlibs(L);
+    luaL_requiref(L, "hv.core", luaopen_hv_core, 0);
+    if (!use_source_tree(L))
+        open_preload(L);
+    lua_settop(L, 0);
+    set_defaults(L, o);
+    runs = runs_open(L);
+    runs_main(runs, L);
+    ctrlc_open(runs);
+    lua_gc(L, LUA_GCGEN, 0, 0);
 }
 
 static int pmain(lua_State *L)
 {
     int argc = (int)lua_tointeger(L, 1);
     char **argv = lua_touserdata(L, 2);
+    struct options o;
+    bool ok;
 
-    luaL_openlibs(L);
-    luaL_requiref(L, "hv.core", luaopen_hv_core, 0);
-    if (!use_source_tree(L))
-        open_preload(L);
-    lua_settop(L, 0);
-    catch_interrupts(L);
-    lua_gc(L, LUA_GCGEN, 0, 0);
-    lua_pushboolean(L, run_line(L, argv, argc) == LUA_OK);
+    if (options_read(&o, argc, argv) < 0)
+        return 0;
+    if (o.help) {
+        options_help();
+        lua_pushboolean(L, 1);
+        return 1;
+    }
+    if (o.version)
+        show_version();
+    open_libraries(L, &o);
+    set_arg(L, argv, o.script, argc);
+    if (o.script < argc && strcmp(argv[o.script], "doctor") == 0) {
+        lua_pushboolean(L, doctor(L, argv + o.script + 1, argc - o.script - 1));
+        return 1;
+    }
+    ok = run_line(L, &o, argc, argv) == LUA_OK;
+    if (o.stats)
+        run_module(L, "hv.stats", "finish", NULL, 0);
+    lua_pushboolean(L, ok);
     return 1;
 }
 
@@ -340,6 +365,7 @@ int main(int argc, char **argv)
     lua_pushinteger(L, argc);
     lua_pushlightuserdata(L, argv);
     ok = report(L, lua_pcall(L, 2, 1, 0)) == LUA_OK && lua_toboolean(L, -1);
+    signal(SIGINT, SIG_DFL); /* what it would interrupt is being closed */
     lua_close(L);
     return ok ? EXIT_SUCCESS : EXIT_FAILURE;
 }

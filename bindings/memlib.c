@@ -26,7 +26,7 @@ static struct memory *push_object(lua_State *L, struct machine *m,
 static void optional(lua_State *L, const char *name, const char *what,
                      uint64_t *value)
 {
-    if (lua_getfield(L, 2, name) != LUA_TNIL)
+    if (obj_field(L, 2, name) != LUA_TNIL)
         *value = obj_address(L, -1, what);
     lua_pop(L, 1);
 }
@@ -37,15 +37,15 @@ static void read_range(lua_State *L, struct vmm_range *r)
                                         "offset", "shared", "host", NULL};
 
     obj_fields(L, 2, "map", names);
-    lua_getfield(L, 2, "at");
+    obj_field(L, 2, "at");
     r->at = obj_address(L, -1, "map: at");
-    lua_getfield(L, 2, "size");
+    obj_field(L, 2, "size");
     r->size = obj_size(L, -1, "map: size");
-    lua_getfield(L, 2, "prot");
+    obj_field(L, 2, "prot");
     r->prot = obj_prot(L, -1, "map: prot", "rwx", VMM_R | VMM_W | VMM_X);
-    if (lua_getfield(L, 2, "file") != LUA_TNIL)
+    if (obj_field(L, 2, "file") != LUA_TNIL)
         r->file = obj_string(L, -1, "map: file", "a path");
-    if (lua_getfield(L, 2, "host") != LUA_TNIL) {
+    if (obj_field(L, 2, "host") != LUA_TNIL) {
         if (!lua_islightuserdata(L, -1))
             luaL_error(L,
                        "map: host: a light userdata expected, got %s: only a "
@@ -54,7 +54,7 @@ static void read_range(lua_State *L, struct vmm_range *r)
         r->host = lua_touserdata(L, -1);
     }
     optional(L, "offset", "map: offset", &r->offset);
-    lua_getfield(L, 2, "shared");
+    obj_field(L, 2, "shared");
     r->shared = obj_boolean(L, -1, "map: shared", false);
     if (r->offset && !r->file)
         luaL_error(L, "map: offset: only with file");
@@ -76,6 +76,7 @@ static int mem_map(lua_State *L)
     mem = push_object(L, m, &range);
     lua_pushvalue(L, -1);
     lua_rawseti(L, -4, (lua_Integer)range.at); /* memory[at] = object */
+    vm_usable(L, m); /* still: a finalizer may have run */
     if (vmm_map(m->vm, &range) < 0) {
         lua_pushvalue(L, -2);
         lua_rawseti(L, -4, (lua_Integer)range.at); /* memory[at] = old */
@@ -176,10 +177,12 @@ static size_t count(lua_State *L, int idx, const char *what)
 static void push_bytes(lua_State *L, struct machine *m, uint64_t at, size_t n,
                        const char *what)
 {
-    const char *bytes = vmm_bytes(m->vm, at, n);
+    const char *bytes;
     luaL_Buffer b;
     char *to;
 
+    vm_usable(L, m); /* still: code of the script's may have run */
+    bytes = vmm_bytes(m->vm, at, n);
     if (bytes) {
         lua_pushlstring(L, bytes, n);
         return;
@@ -187,7 +190,9 @@ static void push_bytes(lua_State *L, struct machine *m, uint64_t at, size_t n,
     if (vmm_mapped(m->vm, at, n, what) < 0)
         obj_fail(L);
     to = luaL_buffinitsize(L, &b, n);
-    vmm_read(m->vm, at, to, n);
+    vm_usable(L, m); /* still: a finalizer may have run */
+    if (vmm_read(m->vm, at, to, n) < 0)
+        obj_fail(L);
     luaL_pushresultsize(&b, n);
 }
 
@@ -363,9 +368,9 @@ static size_t packed_size(lua_State *L, struct machine *m, uint64_t at)
     lua_pushvalue(L, 2);
     if (lua_pcall(L, 1, 1, 0) == LUA_OK)
         n = (size_t)lua_tointeger(L, -1);
-    else
-        while (n > 1 && vmm_mapped(m->vm, at, n, "unpack") < 0)
-            n--;
+    else if (m->vm)
+        n = vmm_within(m->vm, at, n);
+    n = n ? n : 1; /* none is there: reading it says so */
     lua_pop(L, 1);
     return n;
 }

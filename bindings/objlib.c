@@ -257,6 +257,13 @@ void obj_push_prot(lua_State *L, unsigned prot)
 
 /* ---- options --------------------------------------------------------------- */
 
+int obj_field(lua_State *L, int idx, const char *name)
+{
+    idx = lua_absindex(L, idx);
+    lua_pushstring(L, name);
+    return lua_rawget(L, idx);
+}
+
 const char *obj_nearest(const char *name, const char *const *names)
 {
     const char *nearest = NULL;

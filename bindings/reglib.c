@@ -88,11 +88,12 @@ static uint64_t cut(uint64_t value, const struct vmm_reg_name *r)
     return value >> r->shift & ((UINT64_C(1) << r->bits) - 1);
 }
 
-void reg_push(lua_State *L, struct vmm_cpu *cpu, const struct vmm_reg_name *r)
+void reg_push(lua_State *L, const struct vcpu *v, const struct vmm_reg_name *r)
 {
     union vmm_value value;
 
-    if (vmm_get(cpu, r->reg, &value) < 0)
+    vm_usable(L, v->machine); /* still: a finalizer may have run */
+    if (vmm_get(v->cpu, r->reg, &value) < 0)
         obj_fail(L);
     if (VMM_REG_CLASS(r->reg) == VMM_TRAP)
         lua_pushboolean(L, value.u64 != 0);
@@ -119,7 +120,7 @@ static void read_struct(lua_State *L, int idx, const struct vmm_reg_name *r,
         unsigned bits = table && i == 1 ? 16 : segment_fields[i].bits;
         uint64_t field;
 
-        if (lua_getfield(L, idx, names[i]) != LUA_TNIL) {
+        if (obj_field(L, idx, names[i]) != LUA_TNIL) {
             if (lua_type(L, -1) != LUA_TNUMBER)
                 luaL_error(L, "%s: %s: an integer expected, got %s", r->name,
                            names[i], luaL_typename(L, -1));
@@ -182,15 +183,17 @@ void reg_read(lua_State *L, int idx, const struct vmm_reg_name *r,
                      : (value->u64 & ~(mask << r->shift)) | given << r->shift;
 }
 
-void reg_set(lua_State *L, struct vmm_cpu *cpu, const struct vmm_reg_name *r,
+void reg_set(lua_State *L, const struct vcpu *v, const struct vmm_reg_name *r,
              int idx)
 {
     union vmm_value value = {0};
     bool part = r->bits == 0 || r->bits == 8 || r->bits == 16;
 
-    if (part && vmm_get(cpu, r->reg, &value) < 0)
+    vm_usable(L, v->machine); /* still: a finalizer may have run */
+    if (part && vmm_get(v->cpu, r->reg, &value) < 0)
         obj_fail(L);
     reg_read(L, idx, r, &value);
-    if (vmm_set(cpu, r->reg, &value) < 0)
+    vm_usable(L, v->machine);
+    if (vmm_set(v->cpu, r->reg, &value) < 0)
         obj_fail(L);
 }

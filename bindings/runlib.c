@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "hvlib.h"
+#include "stats.h"
 
 /* ---- calling handlers ------------------------------------------------------------ */
 
@@ -59,10 +59,14 @@ void run_prepare(lua_State *L, struct vcpu *v, int machine)
  * results are above CO_BASE. A verdict for core: VMM_RESUME to look at them. */
 static int call(struct run *run, struct vcpu *v, int nargs)
 {
+    uint64_t began = run->exact ? stats_clock() : 0;
+    uint64_t nested = began ? stats_nested(run) : 0;
     lua_State *co = v->co, *before = interrupt_begin(run, co);
     int status = lua_pcall(co, nargs, LUA_MULTRET, CO_MESSAGE);
     bool interrupted = interrupt_end(run, co, before);
 
+    if (began)
+        stats_lua(run, began, nested);
     if (status == LUA_OK && v->cpu)
         return VMM_RESUME;
     if (status == LUA_OK) { /* and it has closed the machine */
@@ -153,9 +157,12 @@ static int store_results(struct run *run, struct vcpu *v, const struct abi *abi)
         int at = CO_BASE + 1 + i;
         union vmm_value value;
 
-        if (lua_isnil(v->co, at))
-            continue;
-        if (!as_integer(v->co, at, &value.u64) || i >= abi->outs)
+        if (!as_integer(v->co, at, &value.u64)) {
+            if (lua_isnil(v->co, at))
+                continue;
+            return raise_bad_result(run, v, i);
+        }
+        if (i >= abi->outs)
             return raise_bad_result(run, v, i);
         if (vmm_set(v->cpu, abi->out[i], &value) < 0)
             return VMM_EHOST;
@@ -241,15 +248,6 @@ static int call_on(lua_State *co)
                       lua_tostring(co, -1), vmm_kind_name(v->exit->kind), got);
 }
 
-/* Protected: the device answers. */
-static int call_device(lua_State *co)
-{
-    struct vcpu *v = lua_touserdata(co, ARG_VCPU);
-
-    dev_call(co, lua_touserdata(co, ARG_WHAT), v->exit);
-    return 0;
-}
-
 /* Call `f` with what is on top as ARG_WHAT. */
 static int protected(struct run *run, struct vcpu *v, lua_CFunction f)
 {
@@ -267,6 +265,37 @@ static int protected(struct run *run, struct vcpu *v, lua_CFunction f)
     return rc;
 }
 
+static int refuse(struct run *run, struct vcpu *v, struct device *dev)
+{
+    lua_settop(v->co, CO_BASE + 1);
+    lua_pushcfunction(v->co, dev_refuse);
+    lua_pushlightuserdata(v->co, v);
+    lua_pushlightuserdata(v->co, dev);
+    lua_pushvalue(v->co, CO_CPU);
+    lua_pushvalue(v->co, CO_DEVICES);
+    lua_pushvalue(v->co, CO_BASE + 1);
+    return call(run, v, 5);
+}
+
+/* The device's function is called as hypercalls' are, with nothing of ours in
+ * between: drivers access their devices all the time. */
+static int device(struct run *run, struct vcpu *v, const struct device *dev)
+{
+    struct device d = *dev; /* a handler may attach more and move the table */
+    int rc, nargs = dev_push(v->co, &d, v->exit);
+
+    if (nargs < 0)
+        return VMM_RESUME;
+    rc = call(run, v, nargs);
+    if (rc != VMM_RESUME)
+        return rc;
+    if (!v->exit->write &&
+        !as_integer(v->co, CO_BASE + 1, &v->exit->value))
+        return refuse(run, v, &d);
+    lua_settop(v->co, CO_BASE);
+    return VMM_RESUME;
+}
+
 /* Core's callback: the handler that is most specific, or nobody: then the exit
  * ends the run. */
 static int on_exit_lua(struct vmm_cpu *cpu, struct vmm_exit *exit, void *ctx)
@@ -279,23 +308,41 @@ static int on_exit_lua(struct vmm_cpu *cpu, struct vmm_exit *exit, void *ctx)
     v->exit = exit;
     if (exit->kind == VMM_HVC) {
         if (lua_rawgeti(v->co, CO_HYPERCALLS, (lua_Integer)exit->nr) ==
-            LUA_TFUNCTION)
+            LUA_TFUNCTION) {
+            stats_count(run, v, STATS_HYPERCALL, exit->nr);
             return hypercall(run, v,
                              exit->nr < HV_QUICK ? m->args[exit->nr]
                                                  : declared(v->co));
+        }
         lua_pop(v->co, 1);
     }
     if (exit->kind == VMM_MMIO || exit->kind == VMM_IO) {
         dev = dev_find(m, exit);
         if (dev) {
-            lua_pushlightuserdata(v->co, (void *)(uintptr_t)dev);
-            return protected(run, v, call_device);
+            stats_count(run, v, STATS_DEVICE, (uintptr_t)dev);
+            return device(run, v, dev);
         }
     }
-    if (lua_rawgeti(v->co, CO_ON, exit->kind) == LUA_TFUNCTION)
+    if (lua_rawgeti(v->co, CO_ON, exit->kind) == LUA_TFUNCTION) {
+        stats_count(run, v, STATS_ON, 0);
         return protected(run, v, call_on);
+    }
+    stats_count(run, v, STATS_NOBODY, 0);
     lua_pop(v->co, 1);
     return VMM_RETURN;
+}
+
+static int on_exit_timed(struct vmm_cpu *cpu, struct vmm_exit *exit, void *ctx)
+{
+    struct run *run = ctx;
+    unsigned index = vmm_cpu_index(cpu); /* its machine may be closed after */
+    int verdict = on_exit_lua(cpu, exit, ctx);
+
+    if (run->exact)
+        stats_exact(run, index);
+    if (!run->exact)
+        run->config->on_exit = on_exit_lua;
+    return verdict;
 }
 
 /* ---- vm:hypercall, vm:on ------------------------------------------------------------- */
@@ -322,6 +369,7 @@ int vm_hypercall(lua_State *L)
     lua_rawseti(L, -2, (lua_Integer)nr); /* hypercalls[nr] = fn */
     if (nr < HV_QUICK)
         m->args[nr] = (int8_t)args;
+    stats_forget(m);
     return 0;
 }
 
@@ -354,14 +402,14 @@ static int deliverable(lua_State *L, int idx)
 /* vm:on(kind, fn | nil) */
 int vm_on(lua_State *L)
 {
-    int kind;
+    struct machine *m = vm_self(L);
+    int kind = deliverable(L, 2);
 
-    vm_self(L);
-    kind = deliverable(L, 2);
     check_handler(L, "on");
     lua_getiuservalue(L, 1, UV_ON);
     lua_insert(L, 3);
     lua_rawseti(L, 3, kind); /* on[kind] = fn */
+    stats_forget(m);
     return 0;
 }
 
@@ -374,7 +422,7 @@ static void read_options(lua_State *L, int idx, struct vmm_run *config)
     if (lua_isnoneornil(L, idx))
         return;
     obj_fields(L, idx, "run", names);
-    if (lua_getfield(L, idx, "timeout") != LUA_TNIL) {
+    if (obj_field(L, idx, "timeout") != LUA_TNIL) {
         lua_Number seconds = lua_tonumber(L, -1);
 
         if (lua_type(L, -1) != LUA_TNUMBER || !(seconds > 0))
@@ -382,7 +430,7 @@ static void read_options(lua_State *L, int idx, struct vmm_run *config)
                        luaL_tolstring(L, -1, NULL));
         config->timeout = seconds < 9e9 ? (uint64_t)ceil(seconds * 1e9) : 0;
     }
-    if (lua_getfield(L, idx, "exits") != LUA_TNIL) {
+    if (obj_field(L, idx, "exits") != LUA_TNIL) {
         config->exits = obj_integer(L, -1, "run: exits");
         if (config->exits == 0 || config->exits > INT64_MAX)
             luaL_error(L, "run: exits: %I: how many, at least 1",
@@ -413,6 +461,7 @@ static int run_machine(lua_State *L, struct machine *m, int machine,
     struct vmm_cpu *who = NULL;
     int rc;
 
+    exit.kind = VMM_NONE; /* of a run that cannot begin */
     read_options(L, 2, &config);
     if (m->run)
         return luaL_error(L, "run: the machine is running already: a handler "
@@ -424,9 +473,14 @@ static int run_machine(lua_State *L, struct machine *m, int machine,
     luaL_checkstack(L, 8, NULL);
     lua_pushnil(L);
     lua_setiuservalue(L, machine, UV_STOP); /* of a run that failed */
+    vm_usable(L, m); /* still: a finalizer may have run */
     run_enter(L, &run);
+    if (m->stats)
+        stats_run_begin(&run, &config, on_exit_timed);
     rc = vmm_run(m->vm, only, &config, &exit, &who);
     run_leave(&run);
+    if (m->stats)
+        stats_run_end(L, &run, exit.kind);
     if (rc < 0)
         return failure(L, &run);
     lua_getiuservalue(L, machine, UV_CPUS);

@@ -106,7 +106,7 @@ static int vcpu_index(lua_State *L)
     const char *name;
 
     if (reg) {
-        reg_push(L, v->cpu, reg);
+        reg_push(L, v, reg);
         return 1;
     }
     if (!lua_isnil(L, -1))
@@ -135,7 +135,7 @@ static int vcpu_newindex(lua_State *L)
         return luaL_error(L, "vcpu: cannot set \"%s\"", lua_tostring(L, 2));
     if (!reg)
         return unknown(L, "vcpu", v->arch, 2);
-    reg_set(L, v->cpu, reg, 3);
+    reg_set(L, v, reg, 3);
     return 0;
 }
 
@@ -176,7 +176,7 @@ static int vcpu_next(lua_State *L)
         if (vmm_get(v->cpu, r->reg, &value) < 0)
             continue;
         lua_pushstring(L, r->name);
-        reg_push(L, v->cpu, r);
+        reg_push(L, v, r);
         return 2;
     }
     lua_pushnil(L);
@@ -208,10 +208,10 @@ static int numbered(lua_State *L, struct vcpu *v, vmm_reg reg, int idx)
     struct vmm_reg_name r = {"value", reg, 0, 64};
 
     if (lua_isnoneornil(L, idx)) {
-        reg_push(L, v->cpu, &r);
+        reg_push(L, v, &r);
         return 1;
     }
-    reg_set(L, v->cpu, &r, idx);
+    reg_set(L, v, &r, idx);
     return 0;
 }
 
@@ -321,20 +321,21 @@ static int vcpu_inject(lua_State *L)
     obj_method(L, 1, "inject");
     obj_fields(L, 2, "inject", arm ? arm64 : x86_64);
     if (arm) {
-        lua_getfield(L, 2, "syndrome");
+        obj_field(L, 2, "syndrome");
         event.syndrome = obj_integer(L, -1, "inject: syndrome");
-        if (lua_getfield(L, 2, "far") != LUA_TNIL)
+        if (obj_field(L, 2, "far") != LUA_TNIL)
             event.far = obj_integer(L, -1, "inject: far");
     } else {
         uint64_t vector;
 
-        lua_getfield(L, 2, "vector");
+        obj_field(L, 2, "vector");
         vector = obj_integer(L, -1, "inject: vector");
         if (vector > 255)
             return luaL_error(L, "inject: vector: %I is not 0 to 255",
                               (LUAI_UACINT)vector);
         event.vector = (uint8_t)vector;
     }
+    vm_usable(L, v->machine); /* still: a finalizer may have run */
     return vmm_inject(v->cpu, &event) < 0 ? obj_fail(L) : 0;
 }
 
@@ -412,7 +413,7 @@ static void check_once(lua_State *L, int idx, const struct vmm_reg_name *r,
     for (size_t i = 0; (other = vmm_reg_name(arch, i)) != r; i++) {
         if (!overlap(r, other))
             continue;
-        if (lua_getfield(L, idx, other->name) != LUA_TNIL)
+        if (obj_field(L, idx, other->name) != LUA_TNIL)
             luaL_error(L,
                        "vcpu: \"%s\" and \"%s\" are the same register: give "
                        "one of them",
@@ -455,8 +456,8 @@ static int set_registers(lua_State *L)
 
             if (first == (pass == 1))
                 continue;
-            if (lua_getfield(L, 2, r->name) != LUA_TNIL)
-                reg_set(L, v->cpu, r, 3);
+            if (obj_field(L, 2, r->name) != LUA_TNIL)
+                reg_set(L, v, r, 3);
             lua_pop(L, 1);
         }
     return 0;
@@ -466,7 +467,8 @@ static int set_registers(lua_State *L)
  * was asked for must not stay behind. */
 static int undo(lua_State *L, struct vcpu *v)
 {
-    vmm_cpu_close(v->cpu);
+    if (v->machine->vm)
+        vmm_cpu_close(v->cpu);
     v->cpu = NULL;
     lua_pushnil(L);
     lua_rawseti(L, 3, luaL_len(L, 3));
@@ -484,22 +486,53 @@ static const luaL_Reg meta[] = {{"__index", vcpu_index},
                                 {"__pairs", vcpu_pairs},
                                 {NULL, NULL}};
 
-/* The key of the tables of names in the registry: names[arch + 1]. */
-static const char all_names;
+static const luaL_Reg methods[] = {{"sysreg", vcpu_sysreg},
+                                   {"msr", vcpu_msr},
+                                   {"breakpoint", vcpu_breakpoint},
+                                   {"watchpoint", vcpu_watchpoint},
+                                   {"translate", vcpu_translate},
+                                   {"irq", vcpu_irq},
+                                   {"inject", vcpu_inject},
+                                   {"kick", vcpu_kick},
+                                   {"answer", vcpu_answer},
+                                   {"enter", vcpu_enter},
+                                   {"step", vcpu_step},
+                                   {"run", vcpu_run},
+                                   {"stop", vcpu_stop},
+                                   {NULL, NULL}};
+
+/* Push the table of names of an architecture, made when it is first asked for: its
+ * key in the registry is an address here. */
+static void push_names(lua_State *L, enum vmm_arch arch)
+{
+    static const char keys[VMM_ARCHES];
+    const struct vmm_reg_name *r;
+
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &keys[arch]) == LUA_TTABLE)
+        return;
+    lua_pop(L, 1);
+    lua_newtable(L);
+    for (size_t i = 0; (r = vmm_reg_name(arch, i)); i++) {
+        lua_pushlightuserdata(L, (void *)(uintptr_t)r);
+        lua_setfield(L, -2, r->name); /* names["x0"] = r */
+    }
+    luaL_setfuncs(L, methods, 0); /* names["run"] = run */
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &keys[arch]);
+}
 
 /* Push a new vCPU of the machine at index 1, still without a vCPU of core's. */
 static struct vcpu *push_vcpu(lua_State *L, struct machine *m)
 {
-    struct vcpu *v = lua_newuserdatauv(L, sizeof *v, 2); /* machine, coroutine */
+    struct vcpu *v =
+        lua_newuserdatauv(L, sizeof *v, 2); /* machine, coroutine */
 
     *v = (struct vcpu){.machine = m, .arch = vmm_arch(m->vm)};
     lua_pushvalue(L, 1);
     lua_setiuservalue(L, -2, 1);
     luaL_newlibtable(L, meta);
     lua_pushvalue(L, -2);
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &all_names);
-    lua_rawgeti(L, -1, v->arch + 1);
-    lua_remove(L, -2);
+    push_names(L, v->arch);
     luaL_setfuncs(L, meta, 2); /* upvalues: the vCPU, its names */
     obj_hide(L, HV_VCPU);
     lua_pushlightuserdata(L, v);
@@ -526,6 +559,7 @@ int vm_vcpu(lua_State *L)
     run_prepare(L, v, 1);
     lua_pushvalue(L, -1);
     lua_rawseti(L, 3, luaL_len(L, 3) + 1); /* cpus[#cpus + 1] = v */
+    vm_usable(L, m);                       /* still: a finalizer may have run */
     if (vmm_cpu_open(m->vm, &v->cpu) < 0) {
         lua_pushnil(L);
         lua_rawseti(L, 3, luaL_len(L, 3));
@@ -538,40 +572,7 @@ int vm_vcpu(lua_State *L)
         if (lua_pcall(L, 2, 0, 0) != LUA_OK)
             return undo(L, v);
     }
+    vm_usable(L, m);
     m->cpu[vmm_cpu_index(v->cpu)] = v;
     return 1;
-}
-
-/* ---- opening -------------------------------------------------------------------------------- */
-
-static const luaL_Reg methods[] = {{"sysreg", vcpu_sysreg},
-                                   {"msr", vcpu_msr},
-                                   {"breakpoint", vcpu_breakpoint},
-                                   {"watchpoint", vcpu_watchpoint},
-                                   {"translate", vcpu_translate},
-                                   {"irq", vcpu_irq},
-                                   {"inject", vcpu_inject},
-                                   {"kick", vcpu_kick},
-                                   {"answer", vcpu_answer},
-                                   {"enter", vcpu_enter},
-                                   {"step", vcpu_step},
-                                   {"run", vcpu_run},
-                                   {"stop", vcpu_stop},
-                                   {NULL, NULL}};
-
-void vcpu_open(lua_State *L)
-{
-    lua_createtable(L, VMM_ARCHES, 0);
-    for (int arch = 0; arch < VMM_ARCHES; arch++) {
-        const struct vmm_reg_name *r;
-
-        lua_newtable(L);
-        for (size_t i = 0; (r = vmm_reg_name((enum vmm_arch)arch, i)); i++) {
-            lua_pushlightuserdata(L, (void *)(uintptr_t)r);
-            lua_setfield(L, -2, r->name); /* names["x0"] = r */
-        }
-        luaL_setfuncs(L, methods, 0); /* names["run"] = run */
-        lua_rawseti(L, -2, arch + 1);
-    }
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &all_names);
 }

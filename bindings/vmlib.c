@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "hvlib.h"
+#include "stats.h"
 
 void vm_unusable(lua_State *L, const struct machine *m)
 {
@@ -34,7 +34,7 @@ int hv_backends(lua_State *L)
         for (int arch = 0; arch < VMM_ARCHES; arch++) {
             const char *why = vmm_probe(name, (enum vmm_arch)arch);
 
-            lua_createtable(L, 0, 4);
+            lua_createtable(L, 0, 5);
             lua_pushstring(L, name);
             lua_setfield(L, -2, "name");
             lua_pushstring(L, vmm_arch_name((enum vmm_arch)arch));
@@ -43,6 +43,10 @@ int hv_backends(lua_State *L)
             lua_setfield(L, -2, "ok");
             lua_pushstring(L, why); /* nil where it is ok */
             lua_setfield(L, -2, "why");
+            if (!why) {
+                lua_pushstring(L, vmm_about(name, (enum vmm_arch)arch));
+                lua_setfield(L, -2, "about");
+            }
             lua_rawseti(L, -2, ++n);
         }
     return 1;
@@ -56,7 +60,7 @@ static const char *string_field(lua_State *L, int idx, const char *name,
 {
     const char *s = NULL;
 
-    if (lua_getfield(L, idx, name) != LUA_TNIL)
+    if (obj_field(L, idx, name) != LUA_TNIL)
         s = obj_string(L, -1, what, "a string");
     lua_pop(L, 1);
     return s;
@@ -103,9 +107,9 @@ static void read_config(lua_State *L, struct vmm_config *config,
         obj_fail(L);
     config->arch = (enum vmm_arch)found;
     config->backend = option(L, "backend", "hv.vm: backend");
-    if (lua_getfield(L, 1, "hypercall_port") != LUA_TNIL)
+    if (obj_field(L, 1, "hypercall_port") != LUA_TNIL)
         config->hypercall_port = read_port(L, config->arch);
-    if (lua_getfield(L, 1, "memory") != LUA_TNIL) {
+    if (obj_field(L, 1, "memory") != LUA_TNIL) {
         *memory = obj_size(L, -1, "hv.vm: memory");
         if (*memory == 0)
             luaL_error(L, "hv.vm: memory: size is 0: leave it out, or say "
@@ -153,6 +157,7 @@ int hv_vm(lua_State *L)
     m->generation = *m->now;
     if (vmm_open(&config, &m->vm) < 0)
         return obj_fail(L);
+    stats_machine(L, m);
     map_memory(L, m, memory);
     return 1;
 }
@@ -209,7 +214,7 @@ static void push_memory(lua_State *L, const struct machine *m)
     struct vmm_range range;
 
     lua_newtable(L);
-    for (size_t i = 0; vmm_range_at(m->vm, i, &range); i++) {
+    for (size_t i = 0; m->vm && vmm_range_at(m->vm, i, &range); i++) {
         lua_createtable(L, 0, 3);
         lua_pushinteger(L, (lua_Integer)range.at);
         lua_setfield(L, -2, "at");

@@ -67,6 +67,14 @@ unicorn_module() {
     fi
 }
 
+# The library of the prompt is opened by hvlua when it is there: libedit, or GNU
+# readline (bindings/editor.c). macOS has the first.
+editing_library() {
+    [ "$(uname -s)" != Darwin ] || return 0
+    PATH=$PATH:/usr/sbin:/sbin ldconfig -p 2>/dev/null |
+        grep -q -e 'libedit\.so\.[02] ' -e 'libreadline\.so\.8 '
+}
+
 has() {
     case $1 in
     # CC may come with flags; a compiler without the C library's headers does
@@ -77,11 +85,12 @@ has() {
     unicorn) unicorn_module >/dev/null 2>&1 ;;
     clang) command -v "$CLANG" >/dev/null ;;
     lld) command -v "$LLD" >/dev/null ;;
+    libedit) editing_library ;;
     esac
 }
 
 missing() {
-    for need in cc pkg-config lua unicorn clang lld; do
+    for need in cc pkg-config lua unicorn clang lld libedit; do
         has "$need" || echo "$need"
     done
 }
@@ -95,6 +104,7 @@ describe() {
     unicorn) echo "Unicorn's headers for $PKG_CONFIG" ;;
     clang) echo "clang, which assembles guests (CLANG=$CLANG)" ;;
     lld) echo "ld.lld, which links guests (LLD=$LLD)" ;;
+    libedit) echo "libedit, which edits the lines of the prompt" ;;
     esac
 }
 
@@ -122,6 +132,8 @@ packages() {
         [ "$1" != apt-get ] || echo libc6-dev
         ;;
     *:clang | *:lld) echo "$2" ;;
+    apt-get:libedit) echo libedit2 ;;
+    *:libedit) echo libedit ;;
     apt-get:pkg-config) echo pkg-config ;;
     apt-get:lua) echo liblua5.4-dev ;;
     apt-get:unicorn) echo libunicorn-dev ;;

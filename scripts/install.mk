@@ -67,7 +67,8 @@ MACHINE_CODE = $(if $(findstring -flto,$(CFLAGS)),$(if $(findstring \
 endif
 
 OUT := $(BUILD)/install
-LIB_OBJ := $(filter-out %/main.o,$(BINDINGS_OBJ))
+LIB_OBJ := $(filter-out %/main.o %/options.o %/ctrlc.o %/prompt.o \
+	%/editor.o,$(BINDINGS_OBJ))
 MODULE_OBJ := $(filter-out %/openlib.o,$(LIB_OBJ))
 PRODUCTS := $(addprefix $(OUT)/,hvlua $(DYLIB) libhvlua.a core.so hvlua.pc \
 	hvlua.1)

@@ -29,7 +29,9 @@ _hvlua()
         prev=${COMP_WORDS[COMP_CWORD - 2]}
     fi
     COMPREPLY=()
-    if _hvlua_has_script; then
+    if [[ $prev == doctor ]]; then
+        COMPREPLY=($(compgen -W --json -- "$cur"))
+    elif _hvlua_has_script; then
         COMPREPLY=($(compgen -f -- "$cur"))
     elif [[ $prev == -e || $prev == -l ]]; then
         return
@@ -38,12 +40,13 @@ _hvlua()
     elif [[ $prev == --arch ]]; then
         COMPREPLY=($(compgen -W $'arm64\nx86_64' -- "$cur"))
     elif [[ $cur == -* ]]; then
-        COMPREPLY=($(compgen -W $'-e\n-l\n-v\n--version\n--backend=\n--arch=\n--help\n--' -- "$cur"))
+        COMPREPLY=($(compgen -W $'-e\n-i\n-l\n-v\n--version\n-E\n-W\n--backend=\n--arch=\n--stats\n--help\n--' -- "$cur"))
         if [[ ${COMPREPLY[0]-} == *= ]]; then
             compopt -o nospace 2>/dev/null
         fi
     else
-        COMPREPLY=($(compgen -f -X '!*.lua' -- "$cur") $(compgen -d -- "$cur"))
+        COMPREPLY=($(compgen -f -X '!*.lua' -- "$cur") $(compgen -d -- "$cur")
+            $(compgen -W doctor -- "$cur"))
     fi
 }
 

@@ -268,7 +268,7 @@ local function run(opts, text)
         local program, assemble = candidate[1], candidate[2]
         local result, why = assemble(program, opts, text)
         if result ~= nil then
-            return result, why
+            return result, why, program
         end
         reasons[#reasons + 1] = why
     end
@@ -292,7 +292,8 @@ local function prologue(opts)
     return lines
 end
 
--- The object, or nil and a message that says where.
+-- The object, with the program that made it, or nil and a message that says
+-- where.
 local function assemble(text, opts, locate)
     local before = prologue(opts)
     local key = table.concat({
@@ -301,7 +302,7 @@ local function assemble(text, opts, locate)
     if cache[key] then
         return cache[key]
     end
-    local bytes, why = run(opts, before .. text .. "\n")
+    local bytes, why, program = run(opts, before .. text .. "\n")
     if bytes == nil then
         return nil, locate(nil, "asm: " .. why)
     elseif not bytes then
@@ -311,6 +312,7 @@ local function assemble(text, opts, locate)
     if not ok then
         return nil, locate(line_with(text, fault.symbol), "asm: " .. result)
     end
+    result.assembler = program
     if cached >= CACHED_MAX then
         cache, cached = {}, 0
     end
@@ -366,5 +368,6 @@ return function(text, opts, level)
     local fields = opts.at and mover(opts.at) or {}
     fields.name, fields.arch = opts.name or "asm", opts.arch
     fields.bits, fields.base = opts.bits or 64, opts.at or 0
+    fields.assembler = obj.assembler
     return image.new(fields, mover)
 end

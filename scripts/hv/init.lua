@@ -64,6 +64,7 @@ local lazy = {
 }
 
 setmetatable(hv, {
+    __names = lazy, -- for completion at the prompt
     __index = function(_, name)
         local load = lazy[name]
         if not load then

@@ -63,6 +63,7 @@ function hv.vm(options) end
 ---@field arch hv.arch the guests' architecture
 ---@field ok boolean hv.vm can make such machines here
 ---@field why? string why not, and what to do about it; nil where ok
+---@field about? string where ok, the library it stands on, if any: "libunicorn 2.1.1 (path)"
 
 --- Every backend with every architecture, in the order in which hv.vm tries them.
 ---@return hv.backend[] list
@@ -811,6 +812,7 @@ function x86_64:inject(event) end
 ---@field entry? integer where it starts; nil where the file does not say
 ---@field segments hv.image.segment[] by rising address, never overlapping
 ---@field symbols table<string, integer> the addresses of its labels and symbols
+---@field assembler? string the program that made it; nil where none did
 ---@field bytes string all from the first address to the last, zeros between; at most 1 GiB
 ---@operator len: integer
 local image = {}

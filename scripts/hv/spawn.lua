@@ -117,56 +117,75 @@ local function flush(self, output)
     end
 end
 
--- Take whole messages out of what has arrived. A worker that sends nonsense has
--- been overwritten by its guest: it is heard no more.
-local function take(self, bytes)
-    local input = self.input .. bytes
-    while #input >= 4 do
-        local length = string.unpack("<I4", input)
-        if length > MOST then
-            self.broken = "worker: sent a malformed message"
-            self.process:kill()
-            input = ""
-            break
-        elseif #input < 4 + length then
-            break
-        end
-        local body = input:sub(5, 4 + length)
-        input = input:sub(5 + length)
-        local values = wire.try_decode(body:sub(2))
-        local letter = values and body:sub(1, 1)
-        if letter == "M" then
-            table.insert(self.inbox, values)
-        elseif letter == "P" then
-            self.mark = values[1]
-        elseif letter == "R" then
-            self.results = values
-        elseif letter == "E" then
-            self.raised = values[1]
-        else
-            self.broken = "worker: sent a malformed message"
-            self.process:kill()
-        end
-    end
-    self.input = input
+local function break_off(self)
+    self.broken = "worker: sent a malformed message"
+    self.process:kill()
 end
 
--- Move what can be moved now. The pipes' ends tell that it has ended.
+-- A worker that sends nonsense has been overwritten by its guest: it is heard no
+-- more.
+local function understand(self, body)
+    local values = wire.try_decode(body:sub(2))
+    local letter = values and body:sub(1, 1)
+    if letter == "M" then
+        table.insert(self.inbox, values)
+    elseif letter == "P" then
+        self.mark = values[1]
+    elseif letter == "R" then
+        self.results = values
+    elseif letter == "E" then
+        self.raised = values[1]
+    else
+        break_off(self)
+    end
+end
+
+-- Take whole messages out of what has arrived. What has come of one that is not
+-- whole is not joined before the rest is there.
+local function take(self, bytes)
+    local parts = self.parts
+    parts[#parts + 1] = bytes
+    parts.size = parts.size + #bytes
+    if parts.size < parts.wanted then
+        return
+    end
+    local input, at, wanted = table.concat(parts), 1, 4
+    while #input - at + 1 >= 4 and not self.broken do
+        local length = string.unpack("<I4", input, at)
+        if length > MOST then
+            break_off(self)
+        elseif #input - at + 1 < 4 + length then
+            wanted = 4 + length
+            break
+        else
+            understand(self, input:sub(at + 4, at + 3 + length))
+            at = at + 4 + length
+        end
+    end
+    local rest = self.broken and "" or input:sub(at)
+    self.parts = { rest, size = #rest, wanted = wanted }
+end
+
+local CHUNK = 65536 -- as much as a pipe takes at a time
+
+-- Move what can be moved now. The pipes' ends tell that it has ended. Who hears the
+-- output may raise: that comes last.
 local function pump(self)
-    local output, bytes, sent = self.process:pump(self.outbox)
-    flush(self, output)
+    local from = self.sent + 1
+    local output, bytes, sent =
+        self.process:pump(self.outbox:sub(from, from + CHUNK - 1))
     if bytes and bytes ~= "" then
         take(self, bytes)
     end
-    if sent == nil then
-        self.outbox = ""
-    elseif sent > 0 then
-        self.outbox = self.outbox:sub(sent + 1)
+    self.sent = sent and self.sent + sent or #self.outbox
+    if self.sent == #self.outbox then
+        self.outbox, self.sent = "", 0
     end
     self.silent = output == nil and bytes == nil
     if self.silent then
         alive[self] = nil
     end
+    flush(self, output)
 end
 
 -- Wait until some worker has something to say, at most for `timeout` seconds.
@@ -342,7 +361,8 @@ local function spawn(body, ...)
     end
     local worker = setmetatable({
         process = process, pid = process:pid(), on_output = on_output,
-        chunks = {}, inbox = {}, input = "", outbox = "", silent = false,
+        chunks = {}, inbox = {}, parts = { size = 0, wanted = 4 }, outbox = "",
+        sent = 0, silent = false,
     }, Worker)
     alive[worker] = true
     return worker
