@@ -418,6 +418,7 @@ on("translated loads, stores and code", function(open)
     vm:u64(0x50000, 0x1234)
     vm:u32(0x50100, 0xd4000042 | 0x77 << 5) -- hvc #0x77 | 2
     vm:load(0x50100, require("hv").asm "hvc #0x77")
+    vm:load(0x40100, require("hv").asm "hvc #0x11") -- not what is executed
     local e = vm:run()
     t.eq({ e.kind, e.imm, cpu.x2, vm:u64(0x50008), cpu.pc },
         { "hvc", 0x77, 0x1234, 0x1234, 0x40104 })

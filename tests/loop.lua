@@ -209,6 +209,46 @@ t.on("runs inside a coroutine", function(open)
     t.eq({ coroutine.resume(co) }, { true, 3 })
 end)
 
+t.on("code of the script's that runs inside a call and closes the machine", function(open)
+    local function closing(use)
+        local vm = open { memory = "64K" }
+        local cpu = vm:vcpu()
+        local options = setmetatable({}, {
+            __index = function() vm:close() end,
+        })
+        pcall(use, vm, cpu, options)
+        vm:close()
+    end
+    closing(function(vm, _, options)
+        options.timeout = 0.01
+        vm:run(options)
+    end)
+    closing(function(vm, _, options) vm:map(options) end)
+    closing(function(vm, _, options) vm:attach(options) end)
+    closing(function(vm, _, options) vm:vcpu(options) end)
+    closing(function(_, cpu, options) cpu:inject(options) end)
+    closing(function(_, cpu, options) cpu.cs = options end)
+    local packsize = string.packsize
+    closing(function(vm)
+        string.packsize = function() vm:close() return 4 end
+        vm:unpack("I4", 0)
+    end)
+    string.packsize = packsize
+    for _ = 1, 20 do -- a finalizer strikes in the middle of a read
+        local vm = open { memory = "1M" }
+        vm:vcpu()
+        setmetatable({}, { __gc = function() vm:close() end })
+        local ok, why
+        for _ = 1, 60 do
+            ok, why = pcall(vm.read, vm, 0, 500000)
+            if not ok then
+                t.ok(why:find "closed", why)
+            end
+        end
+        vm:close()
+    end
+end)
+
 -- ---- budgets -----------------------------------------------------------
 
 t.on("an exits budget ends a talkative guest", function(open)

@@ -36,6 +36,7 @@ t.on("map keeps ranges sorted and apart", function(open)
         { { at = 0x20000, size = PAGE, file = "/nonexistent" },
             "/nonexistent: No such file" },
         { { at = 0x20000, size = PAGE, file = "/" }, "not a regular file" },
+        { { at = 0x20000, size = PAGE, file = "/dev/zero" }, "not a regular file" },
         { { at = 0x20000, size = PAGE, offset = PAGE }, "only with file" },
         { { at = 0x20000, size = PAGE, shared = true }, "a file to share" },
         { { at = 0x20000, size = PAGE, host = {} }, "a light userdata expected" },

@@ -56,6 +56,25 @@ t.test("large messages do not lock up", function()
     t.eq(#report.output, 3 * 200001)
 end)
 
+t.test("who hears the output may raise, and loses nothing", function()
+    local w <close> = hv.spawn { function(worker)
+        worker:send "message"
+        print "output"
+        return "result"
+    end, on_output = function() error "deaf" end }
+    t.raises(function() w:wait(20) end, "deaf")
+    local report = w:wait(20)
+    t.eq({ report.ok, report.results, report.output, report.messages },
+        { true, { "result", n = 1 }, "output\n", { { "message", n = 1 } } })
+end)
+
+t.test("sixteen megabytes take no more than their copying", function()
+    local big = ("0123456789abcdef"):rep(1 << 20)
+    local w <close> = hv.spawn(function(worker) return worker:receive() end)
+    w:send(big)
+    t.ok(w:wait(60).results[1] == big)
+end)
+
 t.test("workers really run at the same time", function()
     local function meet(worker)
         worker:send "here"

@@ -3,30 +3,25 @@
 -- exit is treated as hostile: a port that nobody serves is logged, not obeyed.
 local hv = require "hv"
 
-local function machine()
-    local vm = hv.vm { arch = "x86_64" }
-    vm:map { at = 0, size = "64K" }
+local function run(code, budget)
+    local vm <close> = hv.vm { arch = "x86_64", memory = "64K" }
+    vm:load(0, code)
     hv.device.uart16550(vm, { port = 0x3f8, out = io.stdout })
     hv.device.exit(vm, { port = 0x01 })
-    vm:on("io", function(_, exit)
-        if exit.write then
-            print(("unhandled write to port 0x%x: 0x%x"):format(exit.port,
-                                                               exit.value))
-        end                                 -- reads see all ones
+    vm:on("io", function(_, exit)           -- reads see all ones
+        print(("unhandled %s port 0x%x: 0x%x"):format(
+            exit.write and "write to" or "read of", exit.port, exit.value or -1))
     end)
-    return vm, vm:vcpu { rip = 0, rsp = 0xfffc, rflags = 2 }
-end
-
-local function report(exit, cpu)
+    local cpu = vm:vcpu { rip = 0, rsp = 0xfffc, rflags = 2 }
+    local exit = vm:run(budget)
+    io.write(exit.kind == "budget" and "\n" or "")
     print(("ended by %s%s"):format(exit.kind, exit.value
         and (", code %d"):format(exit.value) or ""))
     print(("Final RIP: 0x%X"):format(cpu.rip))
 end
 
 print "Starting VM..."
-do
-    local vm <close>, cpu = machine()
-    vm:load(0, hv.asm([[
+run(hv.asm([[
         mov   $message, %si
 next:   lodsb
         test  %al, %al
@@ -46,19 +41,12 @@ done:   mov   $0x80, %dx            # a port that nobody serves
         outb  %al, $0x01            # exit, code 7
         hlt
 message: .asciz "Hello from VM!\n"
-    ]], { arch = "x86_64", bits = 16 }))
-    report(vm:run(), cpu)
-end
+]], { arch = "x86_64", bits = 16 }))
 
 -- The bytes of the lesson that this demo follows. Its code looks for the message
 -- four bytes behind its start, and its jump goes past the load: it sends "o" for
 -- ever. A budget ends it, and the script goes on.
 print "Starting the original bytes..."
-do
-    local vm <close>, cpu = machine()
-    vm:write(0, "\xbe\x20\x00\xac\x3c\x00\x74\x06\xe6\xf8\xba\xf8\x03\xee"
-        .. "\xeb\xf4\xb0\x00\xe6\x01\xf4\0\0\0\0\0\0\0Hello from VM!\n\0")
-    local exit = vm:run { exits = 12 }
-    print()
-    report(exit, cpu)
-end
+run("\xbe\x20\x00\xac\x3c\x00\x74\x06\xe6\xf8\xba\xf8\x03\xee"
+    .. "\xeb\xf4\xb0\x00\xe6\x01\xf4\0\0\0\0\0\0\0Hello from VM!\n\0",
+    { exits = 12 })

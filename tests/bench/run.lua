@@ -112,6 +112,18 @@ local function run(argv, input)
     return out, err
 end
 
+-- The libunicorn that hvlua finds is everybody's.
+local function share_library()
+    if pcall(hv.vm, { backend = "unicorn" }) then
+        local f = io.open "/proc/self/maps"
+        local path = f and f:read "a":match "(/%C*/libunicorn[^/\n]*)\n"
+        if path then
+            prefix[#prefix + 1] = "HVLUA_LIBUNICORN=" .. path
+        end
+        return path
+    end
+end
+
 local function theirs(program, ...)
     return { build .. program, ... }
 end
@@ -312,7 +324,7 @@ local lines = {
 
 -- ---- what is shown ---------------------------------------------------------------
 
-local function first_line(path, pattern)
+local function find_in(path, pattern)
     local f = io.open(path)
     local text = f and f:read "a" or ""
     if f then
@@ -321,10 +333,11 @@ local function first_line(path, pattern)
     return text:match(pattern) or "?"
 end
 
-local function machine()
+local function machine(library)
     return {
-        cpu = first_line("/proc/cpuinfo", "model name%s*: ([^\n]*)"),
-        kernel = first_line("/proc/sys/kernel/osrelease", "[^\n]*"),
+        libunicorn = library or "none",
+        cpu = find_in("/proc/cpuinfo", "model name%s*: ([^\n]*)"),
+        kernel = find_in("/proc/sys/kernel/osrelease", "[^\n]*"),
         lua = _VERSION, hvlua = hv.version, rounds = options.rounds,
     }
 end
@@ -402,17 +415,19 @@ end
 
 local function main()
     read_options()
+    local library = share_library()
     pin()
     if options.ir and core.pipe { "valgrind", "--version" } ~= 0 then
         options.ir = false
         io.stderr:write "bench: no valgrind here: instructions are not counted\n"
     end
-    local about = machine()
+    local about = machine(library)
     if options.json then
         io.write('{"machine":', as_json(about), ',"lines":[')
     else
-        print(("# %s, Linux %s, %s, hvlua %s, %d rounds"):format(about.cpu,
-            about.kernel, about.lua, about.hvlua, about.rounds))
+        print(("# %s, Linux %s, %s, hvlua %s, %s, %d rounds"):format(about.cpu,
+            about.kernel, about.lua, about.hvlua, about.libunicorn,
+            about.rounds))
         print("# " .. table.concat(columns, "\t"))
     end
     local missed, shown = 0, 0

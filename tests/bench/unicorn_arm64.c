@@ -68,8 +68,8 @@ static void open_machine(struct machine *m, const char *hex, uint64_t n)
     set(m, UC_ARM64_REG_X19, n);
 }
 
-static void hook(struct machine *m, void (*on_exception)(uc_engine *, uint32_t,
-                                                         void *))
+static void hook(struct machine *m,
+                 void (*on_exception)(uc_engine *, uint32_t, void *))
 {
     uc_hook handle;
 
@@ -170,7 +170,8 @@ static void open_stage2(struct machine *m)
     for (uint64_t i = 0; i < RAM / BLOCK; i++)
         table[512 + i] = i * BLOCK | 0x7fd;
     m->u.mem_map_ptr(m->uc, TABLES, 8192, UC_PROT_ALL, table);
-    set_system(m, 4, 2, 1, 2, 25 | 1 << 6 | 1 << 8 | 1 << 10 | 3 << 12 | 1u << 31);
+    set_system(m, 4, 2, 1, 2,
+               25 | 1 << 6 | 1 << 8 | 1 << 10 | 3 << 12 | 1u << 31);
     set_system(m, 4, 2, 1, 0, TABLES);
     set_system(m, 4, 1, 1, 0, UINT64_C(1) << 31 | 1); /* HCR_EL2: RW, VM */
 }
