@@ -257,6 +257,10 @@ bool interrupt_end(struct run *run, lua_State *co, lua_State *before)
         armed = 0;
         if (lua_gethook(co) == interrupt_hook)
             lua_sethook(co, NULL, 0, 0);
+        /* Ctrl-C that the handler was too short to obey is for who called run();
+         * a run whose time is up says so by its exit. */
+        if (!interrupted && !run->timed_out)
+            on_signal(SIGURG);
     }
     return interrupted != 0;
 }
