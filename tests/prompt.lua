@@ -201,8 +201,10 @@ local function terminal(library)
     end
     local screen, history = os.tmpname(), os.tmpname()
     os.remove(history)
-    local command = ("HVLUA_LIBEDIT=%s HVLUA_HISTORY=%s TERM=xterm %s"):format(
-        library, quote(history), quote(t.hvlua))
+    -- exec: a shell that waits would take Ctrl-C for its own end; libedit takes no
+    -- letter that the locale has not
+    local command = ("exec env HVLUA_LIBEDIT=%s HVLUA_HISTORY=%s TERM=xterm "
+        .. "LC_ALL=C.UTF-8 %s"):format(library, quote(history), quote(t.hvlua))
     local keys = assert(io.popen(("timeout 60 script -qefc %s %s >/dev/null 2>&1"):format(
         quote(command), quote(screen)), "w"))
     local self, from = { history = history }, 1
