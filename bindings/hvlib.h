@@ -51,14 +51,14 @@ enum {
 struct machine {
     struct vmm *vm; /* NULL: closed */
     struct runs *runs;
-    struct run *run;       /* the one under way */
+    struct run *run;             /* the one under way */
+    struct machine_stats *stats; /* NULL: nobody counts (stats.h) */
     unsigned generation;   /* of the process that made it, and of this one: */
     const unsigned *now;   /* see runs_generation() */
     struct vcpu *cpu[64];  /* by index */
     struct device *device; /* MMIO by address, then ports by number */
     size_t devices;
     int8_t args[HV_QUICK]; /* how many arguments a handler declares; -1: all */
-    struct machine_stats *stats; /* NULL: nobody counts (stats.h) */
 };
 
 struct vcpu {
@@ -86,7 +86,7 @@ struct memory {
     bool mapped;
 };
 
-/* ---- objlib.c ---------------------------------------------------------- */
+/* ---- objlib.c ------------------------------------------------------------ */
 
 /* Make metatable `name` from `methods` (a closure of each with the metatable as
  * first upvalue and `nup` more, popped from the stack), methods in __index unless
@@ -163,7 +163,7 @@ void obj_function(lua_State *L, int most, const char *what);
 
 int hv_size(lua_State *L); /* core.size(value [, what]) --> bytes */
 
-/* ---- vmlib.c, memlib.c, vcpulib.c, devlib.c ----------------------------- */
+/* ---- vmlib.c, memlib.c, vcpulib.c, devlib.c ------------------------------ */
 
 struct machine *vm_self(lua_State *L); /* argument 1, open */
 /* Raise unless the machine is open, and this process's. */
@@ -179,7 +179,12 @@ void vm_open(lua_State *L); /* leaves the table of methods */
 
 void mem_open(lua_State *L);
 extern const luaL_Reg mem_methods[]; /* of the machine */
-int hv_room(lua_State *L);           /* core.room(vm, at, n) --> at */
+int mem_u8(lua_State *L);            /* intlib.c's part of them */
+int mem_u16(lua_State *L);
+int mem_u32(lua_State *L);
+int mem_u64(lua_State *L);
+int mem_view(lua_State *L);
+int hv_room(lua_State *L); /* core.room(vm, at, n) --> at */
 
 int vm_vcpu(lua_State *L);
 struct vcpu *vcpu_self(lua_State *L); /* argument 1, its machine open */
@@ -287,9 +292,11 @@ int vcpu_stop(lua_State *L);
 /* Put the Lua library, as it is compiled in, into package.preload. */
 void open_preload(lua_State *L);
 
-/* ---- proclib.c, hostlib.c, spawnlib.c ------------------------------------- */
+/* ---- proclib.c, hostlib.c, spawnlib.c ------------------------------------ */
 
 int hvproc_pipe(lua_State *L);
+/* write(), but a reader that has gone is EPIPE and never SIGPIPE. */
+ssize_t proc_write(int fd, const char *from, size_t n);
 int hv_host(lua_State *L);
 void spawn_open(lua_State *L); /* adds its functions to the table on top */
 

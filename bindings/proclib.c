@@ -261,9 +261,9 @@ static int start(struct job *job, char **argv)
     return err;
 }
 
-/* write(), but a reader that has gone is EPIPE and never SIGPIPE, whatever the
- * host does with that signal: blocked, and taken back if it was us. */
-static ssize_t write_quietly(int fd, const char *from, size_t n)
+/* Whatever the host does with the signal: it is blocked, and taken back if it was
+ * us. */
+ssize_t proc_write(int fd, const char *from, size_t n)
 {
     sigset_t sigpipe, pending, old;
     bool was_pending;
@@ -298,7 +298,7 @@ static void feed(struct job *job, const char **input, size_t *left)
     ssize_t n = 0;
 
     if (*left > 0)
-        n = write_quietly(job->fd[0], *input, *left < CHUNK ? *left : CHUNK);
+        n = proc_write(job->fd[0], *input, *left < CHUNK ? *left : CHUNK);
     if (n > 0) {
         *input += n;
         *left -= (size_t)n;

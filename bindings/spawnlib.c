@@ -67,7 +67,7 @@ static int process_close(lua_State *L)
     return 0;
 }
 
-/* ---- fork --------------------------------------------------------------------- */
+/* ---- fork ---------------------------------------------------------------- */
 
 /* Pipes that neither a worker's own children nor other workers inherit. */
 static int pipes(int fd[ENDS][2])
@@ -153,24 +153,41 @@ static void forget_siblings(lua_State *L, int all)
     }
 }
 
-/* fork() --> process in the parent; nil, channel in the worker. Everything that
- * may fail or allocate comes before the fork. */
+/* The worker's life. Whatever happens in it, memory that runs out included, it
+ * never comes back to the script above, of which there would be two then. */
+static _Noreturn void live(lua_State *L, int body, int channel)
+{
+    const char *why;
+
+    lua_pushvalue(L, body);
+    lua_pushvalue(L, channel);
+    lua_pcall(L, 1, 0, 0); /* body(channel) ends with exit() */
+    why = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "no reason";
+    fprintf(stderr, "worker: %s\n", why);
+    fflush(NULL);
+    _exit(EXIT_FAILURE);
+}
+
+/* fork(body) --> process: the worker calls body(channel). Everything that may fail
+ * or allocate comes before the fork. */
 static int spawn_fork(lua_State *L)
 {
+    enum { BODY = 1, PROCESS, ALL, CHANNEL };
+    struct runs *runs = runs_open(L);
     struct process *p;
     struct channel *c;
     int fd[ENDS][2];
     pid_t pid;
 
-    lua_settop(L, 0);
+    luaL_checktype(L, BODY, LUA_TFUNCTION);
+    lua_settop(L, BODY);
     p = lua_newuserdatauv(L, sizeof *p, 0);
     *p = (struct process){.fd = {-1, -1, -1}};
     luaL_setmetatable(L, HV_PROCESS);
     push_all(L);
-    lua_pushvalue(L, 1);
+    lua_pushvalue(L, PROCESS);
     lua_pushboolean(L, 1);
-    lua_rawset(L, 2); /* all[process] = true */
-    lua_pushnil(L);
+    lua_rawset(L, ALL); /* all[process] = true */
     c = lua_newuserdatauv(L, sizeof *c, 0);
     *c = (struct channel){-1, -1};
     luaL_setmetatable(L, HV_CHANNEL);
@@ -183,13 +200,13 @@ static int spawn_fork(lua_State *L)
     }
     if (pid == 0) {
         become_worker(c, fd);
-        runs_forked(runs_open(L), L);
-        forget_siblings(L, 2);
-        return 2;
+        runs_forked(runs, L);
+        forget_siblings(L, ALL);
+        live(L, BODY, CHANNEL);
     }
     p->pid = pid;
     become_parent(p, fd);
-    lua_pushvalue(L, 1);
+    lua_pushvalue(L, PROCESS);
     return 1;
 }
 
@@ -200,7 +217,7 @@ static int spawn_exit(lua_State *L)
     _exit((int)luaL_checkinteger(L, 1));
 }
 
-/* ---- the parent's side ----------------------------------------------------------- */
+/* ---- the parent's side --------------------------------------------------- */
 
 /* Read what is there: a string ("" for nothing yet), or nil at the end. */
 static void push_available(lua_State *L, int *fd)
@@ -233,7 +250,7 @@ static int process_pump(lua_State *L)
     ssize_t sent = 0;
 
     if (len && p->fd[TO] >= 0) {
-        sent = write(p->fd[TO], data, len);
+        sent = proc_write(p->fd[TO], data, len);
         if (sent < 0 && errno != EAGAIN && errno != EINTR)
             close_fd(&p->fd[TO]);
     }
@@ -338,7 +355,7 @@ static int spawn_clock(lua_State *L)
     return 1;
 }
 
-/* ---- the worker's side ------------------------------------------------------------- */
+/* ---- the worker's side --------------------------------------------------- */
 
 /* channel:read(n) --> n bytes, or nil at the end */
 static int channel_read(lua_State *L)
@@ -394,7 +411,7 @@ static int channel_close(lua_State *L)
     return 0;
 }
 
-/* ---- opening ------------------------------------------------------------------------ */
+/* ---- opening ------------------------------------------------------------- */
 
 static const luaL_Reg process[] = {{"__gc", process_close},
                                    {"__close", process_close},

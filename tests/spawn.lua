@@ -182,6 +182,17 @@ t.test("a worker that leaves early is no success", function()
     t.eq(z:wait(10).ok, false)
 end)
 
+t.test("messages to a worker that has gone hurt nobody", function()
+    local w <close> = hv.spawn(function() return "early" end)
+    require "hv.core".pipe { "sleep", "0.1" } -- and not a look at it meanwhile
+    for _ = 1, 3 do
+        w:send(("late"):rep(100000))
+    end
+    t.eq(w:wait(20).results, { "early", n = 1 })
+    w:close()
+    t.raises(function() w:send "x" end, "it is closed")
+end)
+
 t.test("kill, close, time limits", function()
     local w = hv.spawn(function() while true do end end)
     t.eq(w:wait(0.01), nil)

@@ -355,10 +355,9 @@ local function spawn(body, ...)
         error("spawn: a function or a script's path expected, got "
               .. type(body), 2)
     end
-    local process, channel = core.fork()
-    if not process then
+    local process = core.fork(function(channel)
         live(channel, body, table.unpack(args, 1, args.n))
-    end
+    end)
     local worker = setmetatable({
         process = process, pid = process:pid(), on_output = on_output,
         chunks = {}, inbox = {}, parts = { size = 0, wanted = 4 }, outbox = "",
