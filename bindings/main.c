@@ -9,13 +9,17 @@
 
 #include <lualib.h>
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 #ifdef __APPLE__
 #include <mach-o/dyld.h>
 #endif
 
 #include "program.h"
 
-/* ---- where the Lua library is --------------------------------------------- */
+/* ---- where the Lua library is -------------------------------------------- */
 
 static int program_path(char *path, size_t size)
 {
@@ -59,7 +63,7 @@ static bool use_source_tree(lua_State *L)
     return true;
 }
 
-/* ---- calling --------------------------------------------------------------- */
+/* ---- calling ------------------------------------------------------------- */
 
 static int message(lua_State *L)
 {
@@ -108,7 +112,7 @@ static int run_code(lua_State *L, const char *code, const char *name)
     return run(L, luaL_loadbuffer(L, code, strlen(code), name));
 }
 
-/* ---- -l, LUA_INIT, the script -------------------------------------------------- */
+/* ---- -l, LUA_INIT, the script -------------------------------------------- */
 
 /* -l mod: mod = require "mod"; a version after "-" is not part of the global's
  * name. -l g=mod: g = require "mod". */
@@ -224,7 +228,7 @@ static void set_arg(lua_State *L, char **argv, int script, int argc)
     lua_setglobal(L, "arg");
 }
 
-/* ---- hvlua's own ----------------------------------------------------------------- */
+/* ---- hvlua's own --------------------------------------------------------- */
 
 static void show_version(void)
 {
@@ -272,7 +276,7 @@ static bool doctor(lua_State *L, char **argv, int argc)
            lua_toboolean(L, -1);
 }
 
-/* ---- running ----------------------------------------------------------------------- */
+/* ---- running ------------------------------------------------------------- */
 
 static int run_prompt(lua_State *L, const struct options *o)
 {
@@ -352,11 +356,26 @@ static int pmain(lua_State *L)
     return 1;
 }
 
+/* Strings of guest memory come and go by the megabyte. To give each back to the
+ * system, and to get it again page by page, takes eight times as long as the copy
+ * that it is for. Who has set these otherwise for the process knows better. */
+static void keep_memory(void)
+{
+#ifdef __GLIBC__
+    if (!getenv("MALLOC_MMAP_THRESHOLD_"))
+        mallopt(M_MMAP_THRESHOLD, 2 << 20);
+    if (!getenv("MALLOC_TRIM_THRESHOLD_"))
+        mallopt(M_TRIM_THRESHOLD, 8 << 20);
+#endif
+}
+
 int main(int argc, char **argv)
 {
-    lua_State *L = luaL_newstate();
+    lua_State *L;
     int ok;
 
+    keep_memory();
+    L = luaL_newstate();
     if (!L) {
         fputs("hvlua: not enough memory\n", stderr);
         return EXIT_FAILURE;

@@ -40,7 +40,7 @@ struct vcpu *vcpu_self(lua_State *L)
     return v;
 }
 
-/* ---- properties ---------------------------------------------------------------- */
+/* ---- properties ---------------------------------------------------------- */
 
 static const luaL_Reg methods[];
 
@@ -191,7 +191,7 @@ static int vcpu_pairs(lua_State *L)
     return 2; /* next, vcpu */
 }
 
-/* ---- registers by number --------------------------------------------------------- */
+/* ---- registers by number ------------------------------------------------- */
 
 static uint32_t field(lua_State *L, int idx, const char *what, uint32_t most)
 {
@@ -248,7 +248,7 @@ static int vcpu_msr(lua_State *L)
     return numbered(L, v, VMM_REG(VMM_MSR, nr), 3);
 }
 
-/* ---- debugging, interrupts ---------------------------------------------------------- */
+/* ---- debugging, interrupts ----------------------------------------------- */
 
 /* cpu:breakpoint(at [, on]) */
 static int vcpu_breakpoint(lua_State *L)
@@ -348,7 +348,7 @@ static int vcpu_kick(lua_State *L)
     return 0;
 }
 
-/* ---- one entry ------------------------------------------------------------------------ */
+/* ---- one entry ----------------------------------------------------------- */
 
 /* cpu:answer(value): for the read that the last exit was. */
 static int vcpu_answer(lua_State *L)
@@ -390,7 +390,7 @@ static int vcpu_step(lua_State *L)
     return 1;
 }
 
-/* ---- vm:vcpu ---------------------------------------------------------------------------- */
+/* ---- vm:vcpu ------------------------------------------------------------- */
 
 /* Do two names stand for the same bits? Writing 32 of them writes all. */
 static bool overlap(const struct vmm_reg_name *a, const struct vmm_reg_name *b)
@@ -541,6 +541,17 @@ static struct vcpu *push_vcpu(lua_State *L, struct machine *m)
     return v;
 }
 
+/* See open_machine() in vmlib.c. */
+static int open_vcpu(lua_State *L, struct machine *m, struct vmm_cpu **cpu)
+{
+    int rc = vmm_cpu_open(m->vm, cpu);
+
+    if (rc != VMM_EHOST && rc != VMM_ENOMEM)
+        return rc;
+    lua_gc(L, LUA_GCCOLLECT);
+    return vmm_cpu_open(m->vm, cpu);
+}
+
 int vm_vcpu(lua_State *L)
 {
     struct machine *m = vm_self(L);
@@ -560,7 +571,7 @@ int vm_vcpu(lua_State *L)
     lua_pushvalue(L, -1);
     lua_rawseti(L, 3, luaL_len(L, 3) + 1); /* cpus[#cpus + 1] = v */
     vm_usable(L, m);                       /* still: a finalizer may have run */
-    if (vmm_cpu_open(m->vm, &v->cpu) < 0) {
+    if (open_vcpu(L, m, &v->cpu) < 0) {
         lua_pushnil(L);
         lua_rawseti(L, 3, luaL_len(L, 3));
         return obj_fail(L);
