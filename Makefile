@@ -8,6 +8,7 @@
 #   V=1                                 show the commands
 #   DEPS=no                             `make deps` does nothing
 #   ARGS=...                            for tests/run.lua, tests/bench/run.lua
+#   STEP=...                            for tests/check.sh
 #
 # `make deps` may install the compiler, pkg-config and Lua, and other targets
 # may stand beside it on the command line. So nothing of the machine is asked
@@ -35,6 +36,7 @@ PROGRAM := hvlua$(addprefix -,$(VARIANT))
 CORE_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard core/*.c))
 BINDINGS_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard bindings/*.c))
 TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/*.c))
+ALLOC := $(BUILD)/tests/alloc
 LIBRARY := $(wildcard scripts/hv/*.lua scripts/hv/*/*.lua)
 EMBEDDED := $(filter-out %/meta.lua,$(LIBRARY))
 BENCH := $(addprefix $(BUILD)/bench/,unicorn_arm64 unicorn_x86 kvm_x86 copy \
@@ -46,7 +48,7 @@ GUESTS := $(patsubst %.S,build/%.elf,$(wildcard guests/arm64/*.S \
 # These go before all else that is asked for, also under -j.
 FIRST := $(filter clean distclean deps,$(MAKECMDGOALS))
 
-.PHONY: all deps demo test bench clean distclean guests ctests help FORCE
+.PHONY: all deps demo test check bench clean distclean guests ctests help FORCE
 
 all: $(PROGRAM) ## build ./hvlua (the default)
 
@@ -91,6 +93,9 @@ libs = '-Wl,-rpath,$1' \
 # what hvlua itself does not call.
 EXPORT := -Wl,-E -Wl,--whole-archive
 EXPORTED := -Wl,--no-whole-archive
+# Of what our objects call, what goes by way of tests/alloc.c.
+WRAPPED := malloc calloc realloc aligned_alloc strdup free mmap munmap \
+	pthread_create
 endif
 
 # What each flags file holds. All that is built from it is built again when it
@@ -103,10 +108,13 @@ program = $(LINK) $(CORE_OBJ) $(BINDINGS_OBJ) \
 	$(EXPORT) $(LUA_LIBS) $(EXPORTED) $(call libs,$1)
 flags.program = $(call program,$$ORIGIN/build/deps/lib)
 flags.tests = $(LINK) $1 $(CORE_OBJ) $(call libs,$$ORIGIN/../../deps/lib)
+flags.alloc = $(LINK) $(ALLOC).o $(CORE_OBJ) \
+	$(filter-out %/main.o,$(BINDINGS_OBJ)) $(WRAPPED:%=-Wl,--wrap=%) \
+	$(LUA_LIBS) $(call libs,$$ORIGIN/../../deps/lib)
 flags.guests = $(ASSEMBLE); $(LLD)
 
 FLAGS := $(addprefix $(BUILD)/,core.flags library.flags bindings.flags \
-	program.flags tests.flags bench.flags) build/guests.flags
+	program.flags tests.flags alloc.flags bench.flags) build/guests.flags
 
 DOCUMENTED := Makefile
 include scripts/install.mk
@@ -143,14 +151,22 @@ $(BUILD)/library.inc: $(EMBEDDED) scripts/library.sh $(BUILD)/library.flags
 
 $(BUILD)/bindings/openlib.o: $(BUILD)/library.inc
 
-$(TESTS:=.o): $(BUILD)/%.o: %.c $(BUILD)/core.flags
+$(filter-out $(ALLOC).o,$(TESTS:=.o)): $(BUILD)/%.o: %.c $(BUILD)/core.flags
 	$(call compile,core)
+
+$(ALLOC).o: tests/alloc.c $(BUILD)/bindings.flags
+	$(call compile,bindings)
 
 $(PROGRAM): $(CORE_OBJ) $(BINDINGS_OBJ) $(BUILD)/program.flags $(ENTITLEMENTS)
 	$(call link,$(flags.program))
 
-$(TESTS): %: %.o $(CORE_OBJ) $(BUILD)/tests.flags $(ENTITLEMENTS)
+$(filter-out $(ALLOC),$(TESTS)): %: %.o $(CORE_OBJ) $(BUILD)/tests.flags \
+		$(ENTITLEMENTS)
 	$(call link,$(call flags.tests,$<))
+
+$(ALLOC): $(ALLOC).o $(CORE_OBJ) $(BINDINGS_OBJ) $(BUILD)/alloc.flags \
+		$(ENTITLEMENTS)
+	$(call link,$(flags.alloc))
 
 ctests: $(TESTS)
 
@@ -212,6 +228,9 @@ demo: all guests ## run every demo of scripts/demos
 
 test: all guests ctests ## run the tests; ARGS=... goes to tests/run.lua
 	@HVLUA_BUILD=$(BUILD) ./$(PROGRAM) tests/run.lua $(ARGS)
+
+check: ## check what else can be checked; STEP="asan lint": that
+	+@MAKE='$(MAKE)' $(TOOLS) sh tests/check.sh $(STEP)
 
 bench: all $(BENCH) $(BENCH_MODULES) ## compare with C on Linux; ARGS=... goes to tests/bench/run.lua
 	@HVLUA_BUILD=$(BUILD) ./$(PROGRAM) tests/bench/run.lua $(ARGS)

@@ -6,7 +6,7 @@
 
 #include "stats.h"
 
-/* ---- finding ----------------------------------------------------------------- */
+/* ---- finding ------------------------------------------------------------- */
 
 /* Devices are sorted: MMIO by address, then ports. How many start at or below? */
 static size_t below(const struct machine *m, bool port, uint64_t at)
@@ -44,7 +44,7 @@ const struct device *dev_find(const struct machine *m,
     return d && at - d->at < d->size ? d : NULL;
 }
 
-/* ---- calling ------------------------------------------------------------------- */
+/* ---- calling ------------------------------------------------------------- */
 
 static uint64_t offset_in(const struct device *dev, const struct vmm_exit *exit)
 {
@@ -86,7 +86,7 @@ int dev_refuse(lua_State *co)
                       (LUAI_UACINT)offset_in(dev, v->exit), got);
 }
 
-/* ---- attaching ------------------------------------------------------------------- */
+/* ---- attaching ----------------------------------------------------------- */
 
 /* Push the field `name`: a function or nil. */
 static bool function_field(lua_State *L, const char *name)

@@ -82,7 +82,7 @@ static const struct {
 #undef MEMBER
 };
 
-/* ---- the library -------------------------------------------------------------- */
+/* ---- the library --------------------------------------------------------- */
 
 /* The pointers are copied as bytes: C has no conversion from an object's
  * pointer, which is what dlsym gives, to a function's. */
@@ -115,7 +115,7 @@ static void find_library(void)
             open_library(libraries[i]);
 }
 
-/* ---- completion ----------------------------------------------------------------- */
+/* ---- completion ---------------------------------------------------------- */
 
 /* complete(before, text) --> list, kept in the registry */
 static const char completer[] = "hv.prompt.complete";
@@ -165,7 +165,7 @@ static char **attempt(const char *text, int start, int end)
     return matches;
 }
 
-/* ---- one line --------------------------------------------------------------------- */
+/* ---- one line ------------------------------------------------------------ */
 
 static void on_line(char *line)
 {
@@ -282,7 +282,7 @@ static int remember(lua_State *L)
     return 0;
 }
 
-/* ---- opening ------------------------------------------------------------------------ */
+/* ---- opening ------------------------------------------------------------- */
 
 /* Words end at whatever is between two names. */
 static void set_up(void)

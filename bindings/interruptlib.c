@@ -21,7 +21,7 @@ struct runs { /* one for each Lua universe, in its registry */
 
 enum { DEEPEST = 50 }; /* runs inside handlers of runs: a C stack each */
 
-/* ---- interrupting ------------------------------------------------------------- */
+/* ---- interrupting -------------------------------------------------------- */
 
 /* Which Lua thread this thread runs, for the signal's handler; whether that has
  * armed a hook since a handler ended; and how often it was interrupted. */
@@ -188,7 +188,7 @@ struct runs *runs_open(lua_State *L)
     return runs;
 }
 
-/* ---- runs ------------------------------------------------------------------------ */
+/* ---- runs ---------------------------------------------------------------- */
 
 void run_enter(lua_State *L, struct run *run)
 {
@@ -219,7 +219,7 @@ void run_leave(struct run *run)
     run->m->run = NULL;
 }
 
-/* ---- around a call of Lua ------------------------------------------------------ */
+/* ---- around a call of Lua ------------------------------------------------ */
 
 lua_State *interrupt_begin(struct run *run, lua_State *co)
 {

@@ -180,7 +180,7 @@ void obj_where(lua_State *L, int idx)
         lua_pushliteral(L, "");
 }
 
-/* ---- strings, booleans ----------------------------------------------------- */
+/* ---- strings, booleans --------------------------------------------------- */
 
 const char *obj_string(lua_State *L, int idx, const char *what,
                        const char *expected)
@@ -215,7 +215,7 @@ int hv_size(lua_State *L)
     return 1;
 }
 
-/* ---- protection ------------------------------------------------------------ */
+/* ---- protection ---------------------------------------------------------- */
 
 static const char prot_letters[] = "rwx"; /* VMM_R, VMM_W, VMM_X */
 
@@ -255,7 +255,7 @@ void obj_push_prot(lua_State *L, unsigned prot)
     lua_pushstring(L, text);
 }
 
-/* ---- options --------------------------------------------------------------- */
+/* ---- options ------------------------------------------------------------- */
 
 int obj_field(lua_State *L, int idx, const char *name)
 {

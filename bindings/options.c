@@ -33,7 +33,7 @@ void options_help(void)
     fputs(usage, stdout);
 }
 
-/* ---- what is meant ---------------------------------------------------------- */
+/* ---- what is meant ------------------------------------------------------- */
 
 static int complain(const char *what, const char *meant)
 {
@@ -110,7 +110,7 @@ const char *options_nearest_file(const char *path, char *buffer, size_t size)
     return best;
 }
 
-/* ---- options with a name ---------------------------------------------------- */
+/* ---- options with a name ------------------------------------------------- */
 
 static const char *after(const char *word, const char *prefix)
 {
@@ -178,7 +178,7 @@ static int named(const char *word, struct options *o)
     return 0;
 }
 
-/* ---- options with a letter --------------------------------------------------- */
+/* ---- options with a letter ----------------------------------------------- */
 
 /* -e and -l take the rest of the word or, unless that is an option too, the
  * next one. */

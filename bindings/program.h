@@ -6,7 +6,7 @@
 
 #include "hvlib.h"
 
-/* ---- options.c ------------------------------------------------------------ */
+/* ---- options.c ----------------------------------------------------------- */
 
 struct options {
     int script; /* where in argv its name is; argc: there is none */
@@ -23,7 +23,7 @@ void options_help(void);
 /* What is nearest to `path` in its folder, or NULL; in the buffer. */
 const char *options_nearest_file(const char *path, char *buffer, size_t size);
 
-/* ---- ctrlc.c -------------------------------------------------------------- */
+/* ---- ctrlc.c ------------------------------------------------------------- */
 
 /* What Ctrl-C does. */
 enum ctrlc {
@@ -41,7 +41,7 @@ void ctrlc_set(enum ctrlc what);
  * -1: nothing of the kind. */
 int ctrlc_fd(void);
 
-/* ---- editor.c ------------------------------------------------------------- */
+/* ---- editor.c ------------------------------------------------------------ */
 
 /* Add edit(), remember() and whether lines are edited to the table on top. */
 void editor_open(lua_State *L);
@@ -49,7 +49,7 @@ void editor_open(lua_State *L);
  * list of what `text` may become. */
 void editor_complete(lua_State *L);
 
-/* ---- prompt.c ------------------------------------------------------------- */
+/* ---- prompt.c ------------------------------------------------------------ */
 
 /* Read, run, show, until the input ends. A LUA_* status: LUA_OK, or what kept
  * the prompt from being there, as a message on the stack. */

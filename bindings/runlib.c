@@ -11,7 +11,7 @@
 
 #include "stats.h"
 
-/* ---- calling handlers ------------------------------------------------------------ */
+/* ---- calling handlers ---------------------------------------------------- */
 
 /* An error in a handler: message, the exit in words, traceback. Errors that are
  * no strings belong to the script and pass untouched. */
@@ -59,14 +59,11 @@ void run_prepare(lua_State *L, struct vcpu *v, int machine)
  * results are above CO_BASE. A verdict for core: VMM_RESUME to look at them. */
 static int call(struct run *run, struct vcpu *v, int nargs)
 {
-    uint64_t began = run->exact ? stats_clock() : 0;
-    uint64_t nested = began ? stats_nested(run) : 0;
     lua_State *co = v->co, *before = interrupt_begin(run, co);
-    int status = lua_pcall(co, nargs, LUA_MULTRET, CO_MESSAGE);
+    int status = run->exact ? stats_call(run, co, nargs)
+                            : lua_pcall(co, nargs, LUA_MULTRET, CO_MESSAGE);
     bool interrupted = interrupt_end(run, co, before);
 
-    if (began)
-        stats_lua(run, began, nested);
     if (status == LUA_OK && v->cpu)
         return VMM_RESUME;
     if (status == LUA_OK) { /* and it has closed the machine */
@@ -81,7 +78,7 @@ static int call(struct run *run, struct vcpu *v, int nargs)
     return VMM_ESTATE;
 }
 
-/* ---- hypercalls --------------------------------------------------------------------- */
+/* ---- hypercalls ---------------------------------------------------------- */
 
 static const vmm_reg arm64_in[] = {
     VMM_REG(VMM_GENERAL, 1), VMM_REG(VMM_GENERAL, 2), VMM_REG(VMM_GENERAL, 3),
@@ -205,7 +202,7 @@ static int declared(lua_State *L)
     return ar.nparams > 0 ? ar.nparams - 1 : 0; /* less the cpu */
 }
 
-/* ---- other exits -------------------------------------------------------------------- */
+/* ---- other exits --------------------------------------------------------- */
 
 /* Only accesses are answered. To have one handler for both directions is common,
  * so a write's answer is dropped; elsewhere it is a misunderstanding. */
@@ -289,8 +286,7 @@ static int device(struct run *run, struct vcpu *v, const struct device *dev)
     rc = call(run, v, nargs);
     if (rc != VMM_RESUME)
         return rc;
-    if (!v->exit->write &&
-        !as_integer(v->co, CO_BASE + 1, &v->exit->value))
+    if (!v->exit->write && !as_integer(v->co, CO_BASE + 1, &v->exit->value))
         return refuse(run, v, &d);
     lua_settop(v->co, CO_BASE);
     return VMM_RESUME;
@@ -302,14 +298,15 @@ static int on_exit_lua(struct vmm_cpu *cpu, struct vmm_exit *exit, void *ctx)
 {
     struct run *run = ctx;
     struct machine *m = run->m;
-    struct vcpu *v = m->cpu[vmm_cpu_index(cpu)];
+    unsigned index = vmm_cpu_index(cpu);
+    struct vcpu *v = m->cpu[index];
     const struct device *dev;
 
     v->exit = exit;
     if (exit->kind == VMM_HVC) {
         if (lua_rawgeti(v->co, CO_HYPERCALLS, (lua_Integer)exit->nr) ==
             LUA_TFUNCTION) {
-            stats_count(run, v, STATS_HYPERCALL, exit->nr);
+            stats_count(run, v, index, STATS_HYPERCALL, exit->nr);
             return hypercall(run, v,
                              exit->nr < HV_QUICK ? m->args[exit->nr]
                                                  : declared(v->co));
@@ -319,15 +316,15 @@ static int on_exit_lua(struct vmm_cpu *cpu, struct vmm_exit *exit, void *ctx)
     if (exit->kind == VMM_MMIO || exit->kind == VMM_IO) {
         dev = dev_find(m, exit);
         if (dev) {
-            stats_count(run, v, STATS_DEVICE, (uintptr_t)dev);
+            stats_count(run, v, index, STATS_DEVICE, (uintptr_t)dev);
             return device(run, v, dev);
         }
     }
     if (lua_rawgeti(v->co, CO_ON, exit->kind) == LUA_TFUNCTION) {
-        stats_count(run, v, STATS_ON, 0);
+        stats_count(run, v, index, STATS_ON, 0);
         return protected(run, v, call_on);
     }
-    stats_count(run, v, STATS_NOBODY, 0);
+    stats_count(run, v, index, STATS_NOBODY, 0);
     lua_pop(v->co, 1);
     return VMM_RETURN;
 }
@@ -345,7 +342,7 @@ static int on_exit_timed(struct vmm_cpu *cpu, struct vmm_exit *exit, void *ctx)
     return verdict;
 }
 
-/* ---- vm:hypercall, vm:on ------------------------------------------------------------- */
+/* ---- vm:hypercall, vm:on ------------------------------------------------- */
 
 static void check_handler(lua_State *L, const char *what)
 {
@@ -413,7 +410,7 @@ int vm_on(lua_State *L)
     return 0;
 }
 
-/* ---- running ------------------------------------------------------------------------- */
+/* ---- running ------------------------------------------------------------- */
 
 static void read_options(lua_State *L, int idx, struct vmm_run *config)
 {

@@ -49,25 +49,24 @@ void stats_run_begin(struct run *run, struct vmm_run *config,
                      vmm_on_exit *timed);
 void stats_run_end(lua_State *L, struct run *run, enum vmm_kind kind);
 
-/* Find, or make, the row of an exit whose handler (nil for nobody) is on top of v->co. */
+/* Find, or make, the row of an exit whose handler (nil: nobody) is on v->co. */
 struct stats_row *stats_find(struct run *run, struct vcpu *v,
                              enum stats_sort sort, uint64_t id);
 
 /* While times are exact: the exit is handled. It may be the last such one. */
 void stats_exact(struct run *run, unsigned cpu);
-/* Around Lua code: */
-uint64_t stats_clock(void);
-void stats_lua(struct run *run, uint64_t began, uint64_t nested);
-uint64_t stats_nested(const struct run *run);
+/* lua_pcall(co, nargs, LUA_MULTRET, CO_MESSAGE) then. */
+int stats_call(struct run *run, lua_State *co, int nargs);
 
-static inline void stats_count(struct run *run, struct vcpu *v,
+/* `cpu` is v's index. */
+static inline void stats_count(struct run *run, struct vcpu *v, unsigned cpu,
                                enum stats_sort sort, uint64_t id)
 {
     struct machine_stats *m = run->m->stats;
     struct stats_row *row = NULL;
     struct vmm_meter *meter;
 
-    if (!m)
+    if (__builtin_expect(m == NULL, 1))
         return;
     if (sort == STATS_HYPERCALL && id < HV_QUICK)
         row = m->quick[id];
@@ -76,7 +75,7 @@ static inline void stats_count(struct run *run, struct vcpu *v,
     row->count++;
     atomic_store_explicit(&run->row, row, memory_order_relaxed);
     /* What was seen of the guest belongs to the exit it led to. */
-    meter = &m->meters[vmm_cpu_index(v->cpu)];
+    meter = &m->meters[cpu];
     if (atomic_load_explicit(&meter->guest, memory_order_relaxed))
         row->ns[STATS_GUEST] += atomic_exchange(&meter->guest, 0);
 }

@@ -13,8 +13,8 @@ enum {
     CHECKED = 256,    /* every so many exits: was it too much? */
     ALLOWED = 300000, /* nanoseconds of it are fine, */
     SHARE = 200,      /* and one part in so many of the time */
-    LEAST = 1000000,  /* between the looks of the sampling thread; */
-    MOST = 10000000   /* and later on, when one more tells less */
+    LEAST = 2000000,  /* between the looks of the sampling thread; */
+    MOST = 20000000   /* and later on, when one more tells less */
 };
 
 struct stats {
@@ -35,7 +35,7 @@ struct stats {
 static const char key[] = "hv.stats";       /* struct stats, in the registry */
 static const char row_key[] = "hv.statrow"; /* "kind\nhandler\nsource" -> row */
 
-uint64_t stats_clock(void)
+static uint64_t clock_now(void)
 {
     struct timespec t;
 
@@ -43,7 +43,7 @@ uint64_t stats_clock(void)
     return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-/* ---- the sampling thread -------------------------------------------------------- */
+/* ---- the sampling thread ------------------------------------------------- */
 
 /* Under the lock of the runs: what is the innermost one doing? Its outer ones
  * wait for it. The time since the last look goes there: to Lua, to the guest (the
@@ -51,7 +51,7 @@ uint64_t stats_clock(void)
 static void look(struct run *run, void *ctx)
 {
     struct stats *s = ctx;
-    uint64_t now = stats_clock(), passed = now - s->looked;
+    uint64_t now = clock_now(), passed = now - s->looked;
     struct stats_row *row;
     bool inside = false;
 
@@ -71,7 +71,7 @@ static void look(struct run *run, void *ctx)
 /* Not in step with anything that the guest does once a millisecond. */
 static long pause_before(struct stats *s)
 {
-    uint64_t period = (s->looked - s->started) / 100;
+    uint64_t period = (s->looked - s->started) / 50;
 
     period = period < LEAST ? LEAST : period > MOST ? MOST : period;
     s->random = s->random * 1664525 + 1013904223;
@@ -82,7 +82,7 @@ static void *sample(void *arg)
 {
     struct stats *s = arg;
 
-    s->started = s->looked = stats_clock();
+    s->started = s->looked = clock_now();
     while (!s->done) {
         struct timespec t = {.tv_nsec = pause_before(s)};
 
@@ -115,7 +115,7 @@ static int stats_close(lua_State *L)
     return 0;
 }
 
-/* ---- rows -------------------------------------------------------------------------- */
+/* ---- rows ---------------------------------------------------------------- */
 
 /* The row of that key on top, made if it is new. Leaves nothing. */
 static struct stats_row *row_of(lua_State *L)
@@ -232,20 +232,19 @@ void stats_forget(struct machine *m)
     memset(m->stats->quick, 0, sizeof m->stats->quick);
 }
 
-/* ---- exact times --------------------------------------------------------------------- */
+/* ---- exact times --------------------------------------------------------- */
 
-uint64_t stats_nested(const struct run *run)
+/* A machine that runs inside the handler has its time itself. */
+int stats_call(struct run *run, lua_State *co, int nargs)
 {
-    return run->m->stats->stats->nested;
-}
+    struct stats *s = run->m->stats->stats;
+    uint64_t began = clock_now(), nested = s->nested, passed;
+    int status = lua_pcall(co, nargs, LUA_MULTRET, CO_MESSAGE);
 
-/* A machine that ran inside the handler has its time itself. */
-void stats_lua(struct run *run, uint64_t began, uint64_t nested)
-{
-    uint64_t passed = stats_clock() - began;
-
+    passed = clock_now() - began;
     run->away += passed;
-    run->lua += passed - (stats_nested(run) - nested);
+    run->lua += passed - (s->nested - nested);
+    return status;
 }
 
 static void stop_timing(struct run *run)
@@ -260,7 +259,7 @@ void stats_exact(struct run *run, unsigned cpu)
     struct stats *s = run->m->stats->stats;
     struct vmm_meter *meter = &run->m->stats->meters[cpu];
     struct stats_row *row = run->row;
-    uint64_t now = stats_clock(), spent;
+    uint64_t now = clock_now(), spent;
 
     row->ns[STATS_LUA] += run->lua;
     row->ns[STATS_HVLUA] += now - meter->left - run->away;
@@ -274,7 +273,7 @@ void stats_exact(struct run *run, unsigned cpu)
         stop_timing(run);
 }
 
-/* ---- runs -------------------------------------------------------------------------- */
+/* ---- runs ---------------------------------------------------------------- */
 
 void stats_run_begin(struct run *run, struct vmm_run *config,
                      vmm_on_exit *timed)
@@ -284,14 +283,14 @@ void stats_run_begin(struct run *run, struct vmm_run *config,
     run->exact = m->stats->exact;
     for (int i = 0; i < 64; i++) {
         m->meters[i].timed = run->exact;
-        m->meters[i].guest = 0;
+        m->meters[i].guest = m->meters[i].entered = 0;
     }
     config->meters = m->meters;
     run->config = config;
     if (run->exact)
         config->on_exit = timed;
     run->nested = m->stats->nested;
-    run->began = stats_clock();
+    run->began = clock_now();
 }
 
 /* What the guest did after its last exit belongs to what ended the run. */
@@ -314,7 +313,7 @@ static void count_end(lua_State *L, struct run *run, enum vmm_kind kind)
 void stats_run_end(lua_State *L, struct run *run, enum vmm_kind kind)
 {
     struct stats *s = run->m->stats->stats;
-    uint64_t passed = stats_clock() - run->began;
+    uint64_t passed = clock_now() - run->began;
 
     s->begun++;
     if (run->outer)
@@ -324,7 +323,7 @@ void stats_run_end(lua_State *L, struct run *run, enum vmm_kind kind)
     count_end(L, run, kind);
 }
 
-/* ---- the whole ----------------------------------------------------------------------- */
+/* ---- the whole ----------------------------------------------------------- */
 
 static struct stats *find_stats(lua_State *L)
 {
@@ -356,10 +355,10 @@ static void begin(lua_State *L)
     memset(s, 0, sizeof *s);
     s->runs = runs_open(L);
     s->exact = true;
-    began = stats_clock();
+    began = clock_now();
     for (int i = 0; i < 1000; i++)
-        stats_clock();
-    s->cost = stats_clock() - began;
+        clock_now();
+    s->cost = clock_now() - began;
     lua_createtable(L, 0, 1);
     lua_pushcfunction(L, stats_close);
     lua_setfield(L, -2, "__gc");

@@ -146,12 +146,15 @@ struct vmm_ops {
     int (*debug)(struct vmm_cpu *cpu); /* cpu->debug has changed */
 };
 
-/* ---- what core offers backends --------------------------------------- */
+/* ---- what core offers backends ------------------------------------------- */
 
-/* Set the reason of this thread's failure, "backend: what: why", and give
- * `code` back, so that failing is one line: return vmm_fail(VMM_EHOST, ...). */
-int vmm_fail(int code, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+/* Set the reason of this thread's failure, "backend: what: why". */
+void vmm_reason(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* The same, giving `code` back, so that failing is one line: return
+ * vmm_fail(VMM_EHOST, ...). A macro: whoever reads the code, compilers and
+ * analyzers too, sees what comes back. */
+#define vmm_fail(code, ...) (vmm_reason(__VA_ARGS__), (code))
 
 /* 0: the vCPU may be looked at and changed; else it is in the guest, or may be. */
 int vmm_still(const struct vmm_cpu *cpu);

@@ -141,7 +141,7 @@ int vmm_translate(struct vmm_cpu *cpu, uint64_t va, uint64_t *pa)
                                       : vmm_x86_translate(cpu, va, pa);
 }
 
-/* ---- breakpoints and watchpoints -------------------------------------- */
+/* ---- breakpoints and watchpoints ----------------------------------------- */
 
 /* Tell the backend what cpu->debug has become; on failure it is as it was. */
 static int apply(struct vmm_cpu *cpu, const struct vmm_debug *old)

@@ -9,7 +9,7 @@
  * on the same thread: so it is the thread's, and no object has to carry it. */
 static _Thread_local char why[512];
 
-int vmm_fail(int code, const char *format, ...)
+void vmm_reason(const char *format, ...)
 {
     va_list args;
     char text[sizeof why]; /* the arguments may include the last reason */
@@ -18,7 +18,6 @@ int vmm_fail(int code, const char *format, ...)
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     memcpy(why, text, sizeof why);
-    return code;
 }
 
 const char *vmm_why(void)

@@ -19,7 +19,7 @@
 
 enum { API_VERSION = 12 }; /* has been since Linux 2.6.22, and stays */
 
-/* ---- errors ----------------------------------------------------------- */
+/* ---- errors -------------------------------------------------------------- */
 
 int kvm_owned(const struct kvm_machine *m, const char *what)
 {
@@ -40,7 +40,7 @@ int kvm_fail(const struct kvm_machine *m, const char *what, int error)
                     what);
 }
 
-/* ---- /dev/kvm --------------------------------------------------------- */
+/* ---- /dev/kvm ------------------------------------------------------------ */
 
 static const char *no_device(int error, char *buffer, size_t size)
 {
@@ -114,7 +114,7 @@ int kvm_cap(const struct kvm_machine *m, long cap)
     return value < 0 ? 0 : value;
 }
 
-/* ---- the signal ------------------------------------------------------- */
+/* ---- the signal ---------------------------------------------------------- */
 
 /* Only its arrival counts: it makes KVM_RUN return. */
 static void arrived(int signal)
@@ -187,7 +187,7 @@ static void let_signal_in(int signal)
     let_in = signal;
 }
 
-/* ---- the VM ----------------------------------------------------------- */
+/* ---- the VM -------------------------------------------------------------- */
 
 static int make_vm(struct kvm_machine *m)
 {
@@ -255,7 +255,7 @@ void kvm_close(struct kvm_machine *m)
     pthread_mutex_destroy(&m->gate);
 }
 
-/* ---- memory slots ----------------------------------------------------- */
+/* ---- memory slots -------------------------------------------------------- */
 
 static int set_slot(struct kvm_machine *m, const struct vmm_mem *mem,
                     uint64_t size, unsigned prot)
@@ -376,7 +376,7 @@ int kvm_protect(struct vmm *vm, struct vmm_mem *mem, unsigned prot)
     return error ? map_fail(m, mem, error) : 0;
 }
 
-/* ---- vCPUs ------------------------------------------------------------ */
+/* ---- vCPUs --------------------------------------------------------------- */
 
 /* KVM keeps a vCPU, and its number, for as long as the machine: one that was
  * closed again leaves its number unused, so it is not core's index. */
@@ -404,7 +404,7 @@ void kvm_vcpu_close(struct kvm_vcpu *v)
         close(v->fd);
 }
 
-/* ---- in and out ------------------------------------------------------- */
+/* ---- in and out ---------------------------------------------------------- */
 
 /* Written by kickers, read by the kernel: not the compiler's to move. */
 static void set_immediate_exit(struct kvm_vcpu *v, uint8_t value)

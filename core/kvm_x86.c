@@ -13,7 +13,7 @@
 
 #include "kvm_x86.h"
 
-/* ---- machines --------------------------------------------------------- */
+/* ---- machines ------------------------------------------------------------ */
 
 /* Four pages below 4 GiB that Intel's KVM wants for itself on processors
  * without "unrestricted guest": an identity map and a task state segment. No
@@ -85,7 +85,7 @@ static int x86_open(struct vmm *vm)
     return 0;
 }
 
-/* ---- vCPUs ------------------------------------------------------------ */
+/* ---- vCPUs --------------------------------------------------------------- */
 
 /* What guests may know of the processor: all that the host and KVM can do.
  * Where the kernel does not tell, CPUID shows zeros, and the guest runs all
@@ -163,7 +163,7 @@ static int x86_cpu_open(struct vmm_cpu *cpu)
     return rc;
 }
 
-/* ---- exits ------------------------------------------------------------ */
+/* ---- exits --------------------------------------------------------------- */
 
 #define WHY(exit, ...) snprintf((exit)->why, sizeof(exit)->why, __VA_ARGS__)
 
@@ -343,7 +343,7 @@ static int failed(struct kvm_x86 *x, struct vmm_exit *exit, int error)
     return 0;
 }
 
-/* ---- interrupts ------------------------------------------------------- */
+/* ---- interrupts ---------------------------------------------------------- */
 
 static int x86_inject(struct vmm_cpu *cpu, const struct vmm_event *event)
 {
@@ -376,7 +376,7 @@ static int deliver_irq(struct kvm_x86 *x)
     return 0;
 }
 
-/* ---- running ---------------------------------------------------------- */
+/* ---- running ------------------------------------------------------------- */
 
 /* Some things cannot be done in the middle of an instruction. What completing
  * it leads to, in x->ready, has to be delivered first. */

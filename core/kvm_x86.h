@@ -62,7 +62,7 @@ struct kvm_x86 {
     uint64_t break_at, break_rip;
 };
 
-/* ---- kvm_x86_regs.c: the registers ------------------------------------ */
+/* ---- kvm_x86_regs.c: the registers --------------------------------------- */
 
 int kvm_x86_get(struct vmm_cpu *cpu, vmm_reg reg, union vmm_value *value);
 int kvm_x86_set(struct vmm_cpu *cpu, vmm_reg reg, const union vmm_value *value);
@@ -83,7 +83,7 @@ __u64 *kvm_x86_general(struct kvm_regs *regs, unsigned nr);
 /* General register `nr` has been changed in run->s.regs. */
 void kvm_x86_changed(struct kvm_x86 *x, unsigned nr);
 
-/* ---- kvm_x86_pending.c: accesses that are not complete ---------------- */
+/* ---- kvm_x86_pending.c: accesses that are not complete ------------------- */
 
 /* Is another element of a string access still to be delivered? */
 bool kvm_x86_more(const struct kvm_x86 *x);
@@ -99,12 +99,12 @@ void kvm_x86_hold_back(struct kvm_x86 *x);
 /* The read is over: what was written meanwhile becomes true. */
 int kvm_x86_let_go(struct kvm_x86 *x);
 
-/* ---- kvm_x86_ahead.c: behind a read that is not answered yet ---------- */
+/* ---- kvm_x86_ahead.c: behind a read that is not answered yet ------------- */
 
 /* Fill x->ahead, if it is not. There may be no read any more after it. */
 int kvm_x86_look_ahead(struct kvm_x86 *x);
 
-/* ---- kvm_x86_string.c: string instructions, element by element -------- */
+/* ---- kvm_x86_string.c: string instructions, element by element ----------- */
 
 /* Is this a REP instruction that has done all its elements, with rip still
  * before it? Then that is its length. */
@@ -115,7 +115,7 @@ void kvm_x86_string_between(struct kvm_x86 *x, const struct kvm_regs *before,
 /* General register `nr` of x->ahead; between elements, as after this one. */
 uint64_t kvm_x86_ahead(const struct kvm_x86 *x, unsigned nr);
 
-/* ---- kvm_x86_debug.c: steps, breakpoints, watchpoints ----------------- */
+/* ---- kvm_x86_debug.c: steps, breakpoints, watchpoints -------------------- */
 
 int kvm_x86_debug(struct vmm_cpu *cpu);
 /* Before an entry: have the kernel watch for what the debugger wants. */

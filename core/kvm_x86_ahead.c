@@ -206,9 +206,9 @@ static int look(struct kvm_x86 *x, struct scene *s, struct kvm_regs *after)
 {
     int rc = fetch_all(x);
 
-    if (rc == 0)
+    if (rc >= 0)
         rc = remember(x, s);
-    if (rc == 0)
+    if (rc >= 0)
         rc = go_ahead(x, s, after);
     if (rc >= 0)
         rc = drop_remains(x, rc);

@@ -35,7 +35,7 @@ void *kvm_x86_data(struct kvm_x86 *x)
     }
 }
 
-/* ---- completing ------------------------------------------------------- */
+/* ---- completing ---------------------------------------------------------- */
 
 /* System registers are an instruction's destination now and then (MOV DS,
  * LGDT): only what was written goes over what it has made of them. */

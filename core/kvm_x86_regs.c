@@ -40,7 +40,7 @@ static int fail(const struct kvm_x86 *x, const char *what)
     return kvm_fail(x->vcpu.machine, what, errno);
 }
 
-/* ---- between the kernel and run->s.regs ------------------------------- */
+/* ---- between the kernel and run->s.regs ---------------------------------- */
 
 int kvm_x86_fetch(struct kvm_x86 *x, unsigned class)
 {
@@ -123,7 +123,7 @@ void kvm_x86_after_entry(struct kvm_x86 *x, unsigned which)
         x->written = 0;
 }
 
-/* ---- general registers ------------------------------------------------ */
+/* ---- general registers --------------------------------------------------- */
 
 __u64 *kvm_x86_general(struct kvm_regs *r, unsigned nr)
 {
@@ -231,7 +231,7 @@ static int set_general(struct kvm_x86 *x, unsigned nr, uint64_t value)
     return 0;
 }
 
-/* ---- control registers, segments, tables ------------------------------ */
+/* ---- control registers, segments, tables --------------------------------- */
 
 static __u64 *control(struct kvm_sregs *s, unsigned nr)
 {
@@ -372,7 +372,7 @@ static int set_system(struct kvm_x86 *x, vmm_reg reg,
     return 0;
 }
 
-/* ---- CR8: the kernel takes it from run at each entry ------------------ */
+/* ---- CR8: the kernel takes it from run at each entry --------------------- */
 
 static int get_cr8(struct kvm_x86 *x, union vmm_value *value)
 {
@@ -388,7 +388,7 @@ static int set_cr8(struct kvm_x86 *x, const union vmm_value *value)
     return 0;
 }
 
-/* ---- debug registers -------------------------------------------------- */
+/* ---- debug registers ----------------------------------------------------- */
 
 static __u64 *debug_register(struct kvm_debugregs *d, unsigned nr)
 {
@@ -426,7 +426,7 @@ static int set_debug(struct kvm_x86 *x, vmm_reg reg,
     return 0;
 }
 
-/* ---- XMM registers ---------------------------------------------------- */
+/* ---- XMM registers ------------------------------------------------------- */
 
 /* KVM_GET_FPU would not do: what it shows of a component that the processor
  * has left in its initial state is old, and what KVM_SET_FPU writes there is
@@ -448,7 +448,7 @@ static int with_xsave(struct kvm_x86 *x, unsigned nr, const uint8_t *from,
         rc = fail(x, "read vector registers");
     else if (to)
         memcpy(to, xmm, 16);
-    else {
+    else if (from) {
         memcpy(xmm, from, 16);
         area[COMPONENTS_AT] |= COMPONENT_SSE;
         if (ioctl(x->vcpu.fd, KVM_SET_XSAVE, area) < 0)
@@ -458,7 +458,7 @@ static int with_xsave(struct kvm_x86 *x, unsigned nr, const uint8_t *from,
     return rc;
 }
 
-/* ---- model-specific registers ----------------------------------------- */
+/* ---- model-specific registers -------------------------------------------- */
 
 /* Those that are system registers as well: there must be one way to them. */
 static vmm_reg as_system(vmm_reg reg)
@@ -504,7 +504,7 @@ static int with_msr(struct kvm_x86 *x, unsigned long request, uint32_t nr,
     return 0;
 }
 
-/* ---- all of them ------------------------------------------------------ */
+/* ---- all of them --------------------------------------------------------- */
 
 int kvm_x86_get(struct vmm_cpu *cpu, vmm_reg reg, union vmm_value *value)
 {

@@ -6,7 +6,7 @@
 #if defined(__linux__) && defined(__x86_64__)
 #include "kvm_x86.h"
 
-/* ---- the end ---------------------------------------------------------- */
+/* ---- the end ------------------------------------------------------------- */
 
 struct rep { /* a string instruction */
     unsigned length;
@@ -85,7 +85,7 @@ unsigned kvm_x86_string_done(struct kvm_x86 *x, const struct kvm_regs *regs)
     return regs->rcx << (64 - bits) == 0 ? rep.length : 0;
 }
 
-/* ---- between elements ------------------------------------------------- */
+/* ---- between elements ---------------------------------------------------- */
 
 /* What adding `by` makes of a register of which the address size is `bits`. */
 static uint64_t advance(uint64_t value, uint64_t by, unsigned bits)

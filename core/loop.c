@@ -44,7 +44,7 @@ struct loop {
     } dog;
 };
 
-/* ---- one entry -------------------------------------------------------- */
+/* ---- one entry ----------------------------------------------------------- */
 
 static uint64_t mask(unsigned size)
 {
@@ -120,30 +120,39 @@ static uint64_t now(void)
     return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-/* Into the guest, and out of it: what a meter wants to know. It may be set to
- * untimed in between: what it misses then is somebody else's to see. */
-static inline void go_in(struct vmm_cpu *cpu)
+/* Into the guest, and out of it: what a meter wants to know. Mostly there is none,
+ * or none with times, and each exit passes here: the rest stays out of its way.
+ * One that is set to untimed in between leaves what it misses to somebody else. */
+static __attribute__((noinline)) void timed_out(struct vmm_meter *meter)
 {
-    struct vmm_meter *meter = cpu->meter;
-
-    if (!meter)
-        return;
-    meter->entered = meter->timed ? now() : 0;
-    atomic_store_explicit(&meter->inside, true, memory_order_relaxed);
-}
-
-static inline void come_out(struct vmm_cpu *cpu)
-{
-    struct vmm_meter *meter = cpu->meter;
-
-    if (!meter)
-        return;
-    atomic_store_explicit(&meter->inside, false, memory_order_relaxed);
-    if (meter->entered && meter->timed) {
+    if (meter->entered) {
         meter->left = now();
         meter->guest += meter->left - meter->entered;
     }
     meter->entered = 0;
+}
+
+static __attribute__((noinline)) void timed_in(struct vmm_meter *meter)
+{
+    meter->entered = now();
+}
+
+static inline void go_in(struct vmm_meter *meter)
+{
+    if (!meter)
+        return;
+    if (atomic_load_explicit(&meter->timed, memory_order_relaxed))
+        timed_in(meter);
+    atomic_store_explicit(&meter->inside, true, memory_order_relaxed);
+}
+
+static inline void come_out(struct vmm_meter *meter)
+{
+    if (!meter)
+        return;
+    atomic_store_explicit(&meter->inside, false, memory_order_relaxed);
+    if (atomic_load_explicit(&meter->timed, memory_order_relaxed))
+        timed_out(meter);
 }
 
 /* One entry, one exit, in cpu->exit. */
@@ -159,13 +168,13 @@ static int enter(struct vmm_cpu *cpu)
     }
     clear(&cpu->exit);
     cpu->delivered = false;
-    go_in(cpu);
+    go_in(cpu->meter);
     rc = cpu->vm->ops->run(cpu, &cpu->exit);
-    come_out(cpu);
+    come_out(cpu->meter);
     return rc < 0 || cpu->delivered ? rc : complete(cpu);
 }
 
-/* ---- ending a run ----------------------------------------------------- */
+/* ---- ending a run -------------------------------------------------------- */
 
 static void poke(struct vmm_cpu *cpu, enum vmm_poke why)
 {
@@ -213,7 +222,7 @@ static void poked(struct loop *l, struct vmm_cpu *cpu)
     }
 }
 
-/* ---- delivering ------------------------------------------------------- */
+/* ---- delivering ---------------------------------------------------------- */
 
 static void callback(struct loop *l, struct vmm_cpu *cpu)
 {
@@ -262,7 +271,7 @@ bool vmm_deliver(struct vmm_cpu *cpu)
 
     if (!l || l->locking || l->ended)
         return false;
-    come_out(cpu);
+    come_out(cpu->meter);
     if (complete(cpu) < 0)
         return false;
     callback(l, cpu);
@@ -270,7 +279,7 @@ bool vmm_deliver(struct vmm_cpu *cpu)
     if (l->ended)
         return false;
     clear(&cpu->exit);
-    go_in(cpu);
+    go_in(cpu->meter);
     return true;
 }
 
@@ -288,11 +297,11 @@ static void turn(struct loop *l, struct vmm_cpu *cpu)
         pthread_mutex_unlock(&l->lock);
 }
 
-/* ---- one thread, or one for each vCPU --------------------------------- */
+/* ---- one thread, or one for each vCPU ------------------------------------ */
 
 static void take_turns(struct loop *l)
 {
-    for (unsigned i = 0; !l->ended; i = (i + 1) % l->cpus) {
+    for (unsigned i = 0; !l->ended; i = i + 1 < l->cpus ? i + 1 : 0) {
         struct vmm_cpu *cpu = l->cpu[i];
 
         cpu->slice = l->cpus > 1 ? SLICE : 0;
@@ -341,11 +350,12 @@ static void side_by_side(struct loop *l)
     struct seat seat[VMM_MAX_CPUS];
     unsigned n = 0;
 
-    for (unsigned i = 0; i < l->cpus; i++)
-        seat[i] = (struct seat){.loop = l, .cpu = l->cpu[i]};
+    seat[0] = (struct seat){.loop = l, .cpu = l->cpu[0]};
     while (++n < l->cpus) {
-        int rc = start(&seat[n].thread, alone, &seat[n]);
+        int rc;
 
+        seat[n] = (struct seat){.loop = l, .cpu = l->cpu[n]};
+        rc = start(&seat[n].thread, alone, &seat[n]);
         if (rc < 0) {
             pthread_mutex_lock(&l->lock);
             fail(l, l->cpu[0], rc);
@@ -358,7 +368,7 @@ static void side_by_side(struct loop *l)
         pthread_join(seat[n].thread, NULL);
 }
 
-/* ---- the watchdog ----------------------------------------------------- */
+/* ---- the watchdog -------------------------------------------------------- */
 
 #ifdef __APPLE__
 static int wait_for(pthread_cond_t *wake, pthread_mutex_t *lock, uint64_t ns)
@@ -444,7 +454,7 @@ static void watchdog_stop(struct loop *l)
     pthread_mutex_destroy(&l->dog.lock);
 }
 
-/* ---- runs ------------------------------------------------------------- */
+/* ---- runs ---------------------------------------------------------------- */
 
 static int begin(struct vmm *vm, struct vmm_cpu *cpu, struct loop *l)
 {
@@ -453,11 +463,13 @@ static int begin(struct vmm *vm, struct vmm_cpu *cpu, struct loop *l)
                                     "cannot run its own machine");
     if (vm->cpus == 0)
         return vmm_fail(VMM_ESTATE, "machine: it has no vcpu: make one first");
-    l->vm = vm;
-    l->left = l->run->exits;
     for (unsigned i = 0; i < vm->cpus; i++)
         if (!cpu || vm->cpu[i] == cpu)
             l->cpu[l->cpus++] = vm->cpu[i];
+    if (l->cpus == 0)
+        return vmm_fail(VMM_EINVAL, "machine: the vcpu is another machine's");
+    l->vm = vm;
+    l->left = l->run->exits;
     for (unsigned i = 0; i < l->cpus; i++) {
         atomic_fetch_and(&l->cpu[i]->poke, VMM_POKE_KICK);
         l->cpu[i]->running = true;
@@ -532,7 +544,7 @@ void vmm_kick(struct vmm_cpu *cpu)
     poke(cpu, VMM_POKE_KICK);
 }
 
-/* ---- runs of one exit ------------------------------------------------- */
+/* ---- runs of one exit ---------------------------------------------------- */
 
 static int idle(const struct vmm_cpu *cpu, const char *what)
 {

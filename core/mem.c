@@ -65,7 +65,7 @@ bool vmm_range_at(const struct vmm *vm, size_t i, struct vmm_range *range)
     return true;
 }
 
-/* ---- mapping --------------------------------------------------------- */
+/* ---- mapping ------------------------------------------------------------- */
 
 static int check_range(const struct vmm *vm, const struct vmm_range *r)
 {
@@ -261,13 +261,12 @@ static struct vmm_mem *starting(const struct vmm *vm, uint64_t at,
     if (mem && mem->range.at == at)
         return mem;
     if (mem)
-        vmm_fail(VMM_EINVAL,
-                 "%s: 0x%" PRIx64
-                 " is inside the memory that starts at 0x%" PRIx64
-                 ": name its start",
-                 what, at, mem->range.at);
+        vmm_reason("%s: 0x%" PRIx64
+                   " is inside the memory that starts at 0x%" PRIx64
+                   ": name its start",
+                   what, at, mem->range.at);
     else
-        vmm_fail(VMM_EINVAL, "%s: no memory is mapped at 0x%" PRIx64, what, at);
+        vmm_reason("%s: no memory is mapped at 0x%" PRIx64, what, at);
     return NULL;
 }
 
@@ -307,7 +306,7 @@ void vmm_mem_close(struct vmm *vm)
     vm->mem = NULL;
 }
 
-/* ---- access ---------------------------------------------------------- */
+/* ---- access -------------------------------------------------------------- */
 
 /* The host memory at `at`; *n shrinks to what lies in the same range. The caller
  * has checked that `at` is mapped. */
@@ -543,7 +542,7 @@ static uint64_t little(const uint8_t *p, unsigned size)
 int vmm_load(struct vmm *vm, uint64_t at, unsigned size, uint64_t *value)
 {
     const struct vmm_mem *mem = one(vm, at, size);
-    uint8_t copy[8];
+    uint8_t copy[8] = {0};
     int rc;
 
     if (mem) {

@@ -9,7 +9,8 @@
 #define W(n) {"w" #n, VMM_REG(VMM_GENERAL, n), 0, 32}
 #define V(n) {"v" #n, VMM_REG(VMM_VECTOR, n), 0, 128}
 #define G(name, nr) {name, VMM_REG(VMM_GENERAL, nr), 0, 64}
-#define S(name, op0, op1, crn, crm, op2) {name, VMM_REG(VMM_SYSTEM, VMM_A64_SYSREG(op0, op1, crn, crm, op2)), 0, 64}
+#define S(name, op0, op1, crn, crm, op2) \
+    {name, VMM_REG(VMM_SYSTEM, VMM_A64_SYSREG(op0, op1, crn, crm, op2)), 0, 64}
 
 const struct vmm_reg_name vmm_arm64_regs[] = {
     X(0), X(1), X(2), X(3), X(4), X(5), X(6), X(7),

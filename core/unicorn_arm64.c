@@ -22,7 +22,7 @@ enum {
     EC_DATA = 0x24
 };
 
-/* ---- hooks ------------------------------------------------------------ */
+/* ---- hooks --------------------------------------------------------------- */
 
 /* A block or an exception comes next. Is it time to leave the guest instead? */
 static bool is_time(struct a64_engine *e)
@@ -103,7 +103,7 @@ static bool on_fetch(uc_engine *uc, uc_mem_type type, uint64_t va, int size,
     return true;
 }
 
-/* ---- what an exception for the host becomes ---------------------------- */
+/* ---- what an exception for the host becomes ------------------------------ */
 
 static void advance(struct a64_engine *e)
 {
@@ -204,7 +204,7 @@ static void trapped(struct a64_engine *e, struct vmm_exit *exit)
         exit->kind = VMM_STEP;
 }
 
-/* ---- exceptions, as they come ------------------------------------------ */
+/* ---- exceptions, as they come -------------------------------------------- */
 
 static void leave(struct a64_engine *e, enum a64_leave why)
 {
@@ -304,7 +304,7 @@ static int add_hooks(struct a64_engine *e)
     return err == UC_ERR_OK ? 0 : unicorn_fail(u, "hook", err);
 }
 
-/* ---- running ---------------------------------------------------------- */
+/* ---- running ------------------------------------------------------------- */
 
 /* The old library's lookup by virtual address has one hole, the slots. */
 static void failed(struct a64_engine *e, uc_err err, struct vmm_exit *exit)
@@ -439,7 +439,7 @@ static int irq(struct vmm_cpu *cpu, bool level)
     return 0;
 }
 
-/* ---- machines and vCPUs ------------------------------------------------ */
+/* ---- machines and vCPUs -------------------------------------------------- */
 
 static void close_machine(struct vmm *vm)
 {

@@ -177,7 +177,7 @@ struct a64_engine { /* vmm_cpu.host */
     struct vmm_exit hit; /* and then give this exit, if it has a kind */
 };
 
-/* ---- unicorn_arm64_state.c -------------------------------------------- */
+/* ---- unicorn_arm64_state.c ----------------------------------------------- */
 
 uint64_t a64_reg(const struct a64_engine *e, int id);
 void a64_set_reg(const struct a64_engine *e, int id, uint64_t value);
@@ -210,14 +210,14 @@ int a64_state_open(struct a64_engine *e);
 int a64_get(struct vmm_cpu *cpu, vmm_reg reg, union vmm_value *value);
 int a64_set(struct vmm_cpu *cpu, vmm_reg reg, const union vmm_value *value);
 
-/* ---- unicorn_arm64_sysreg.c ------------------------------------------- */
+/* ---- unicorn_arm64_sysreg.c ---------------------------------------------- */
 
 /* Does the CPU have this register of EL1 or EL0? */
 bool a64_cp_exists(uint32_t reg);
 int a64_get_system(struct a64_engine *e, uint32_t reg, uint64_t *value);
 int a64_set_system(struct a64_engine *e, uint32_t reg, uint64_t value);
 
-/* ---- unicorn_arm64_el1.c ---------------------------------------------- */
+/* ---- unicorn_arm64_el1.c ------------------------------------------------- */
 
 /* The guest's own exception, e->syndrome: PC is then at its vector. False: that
  * leads nowhere, see a64_stuck(). */
@@ -228,7 +228,7 @@ bool a64_vector_missing(const struct a64_engine *e);
 void a64_stuck(struct a64_engine *e, struct vmm_exit *exit);
 int a64_inject(struct vmm_cpu *cpu, const struct vmm_event *event);
 
-/* ---- unicorn_arm64_access.c ------------------------------------------- */
+/* ---- unicorn_arm64_access.c ---------------------------------------------- */
 
 /* The instruction at `pc`. False: its address is not mapped to memory. */
 bool a64_instruction(struct a64_engine *e, uint64_t pc, uint32_t *instruction);
@@ -243,7 +243,7 @@ uint64_t a64_address(const struct a64_engine *e,
 bool a64_next_access(struct a64_engine *e, struct vmm_exit *exit);
 int a64_answer(struct vmm_cpu *cpu, const struct vmm_exit *exit);
 
-/* ---- unicorn_arm64_memory.c ------------------------------------------- */
+/* ---- unicorn_arm64_memory.c ---------------------------------------------- */
 
 int a64_memory_open(struct a64_machine *m);
 void a64_memory_close(struct a64_machine *m);
@@ -257,7 +257,7 @@ void a64_flush_tlb(struct a64_engine *e);
  * no memory, or none for the tables. */
 bool a64_shade(struct vmm *vm, uint64_t page, unsigned rights);
 
-/* ---- unicorn_arm64_code.c --------------------------------------------- */
+/* ---- unicorn_arm64_code.c ------------------------------------------------ */
 
 void a64_wrote(struct vmm *vm, const struct vmm_mem *mem, uint64_t at,
                uint64_t n);
@@ -272,7 +272,7 @@ void a64_forget_code(struct a64_engine *e);
 void a64_translated(struct a64_engine *e, uint64_t va, unsigned size);
 void a64_make_room(struct a64_engine *e);
 
-/* ---- unicorn_arm64_timer.c -------------------------------------------- */
+/* ---- unicorn_arm64_timer.c ----------------------------------------------- */
 
 uc_err a64_timer_hooks(struct a64_engine *e);
 /* False: not a register of the timer. */
@@ -282,7 +282,7 @@ bool a64_timer_armed(const struct a64_engine *e);
 /* Has its time come, for the first time since it was set? */
 bool a64_timer_fires(struct a64_engine *e);
 
-/* ---- unicorn_arm64_debug.c -------------------------------------------- */
+/* ---- unicorn_arm64_debug.c ----------------------------------------------- */
 
 int a64_debug(struct vmm_cpu *cpu);
 /* Which debug exceptions and registers are the host's: at first, and whenever
@@ -291,7 +291,7 @@ void a64_route_debug(struct a64_engine *e);
 void a64_step_begin(struct a64_engine *e);
 void a64_step_end(struct a64_engine *e);
 
-/* ---- unicorn_arm64_watch.c -------------------------------------------- */
+/* ---- unicorn_arm64_watch.c ----------------------------------------------- */
 
 void a64_watch_begin(struct a64_engine *e);
 void a64_watch_end(struct a64_engine *e);

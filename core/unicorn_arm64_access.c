@@ -22,7 +22,7 @@ bool a64_instruction(struct a64_engine *e, uint64_t pc, uint32_t *instruction)
     return true;
 }
 
-/* ---- registers -------------------------------------------------------- */
+/* ---- registers ----------------------------------------------------------- */
 
 static uint64_t mask(unsigned size)
 {
@@ -76,7 +76,7 @@ static void load(const struct a64_engine *e, const struct a64_element *el,
     a64_set_x(e, el->rt, value);
 }
 
-/* ---- addresses -------------------------------------------------------- */
+/* ---- addresses ----------------------------------------------------------- */
 
 static uint64_t extended(uint64_t value, unsigned option)
 {
@@ -115,7 +115,7 @@ static void write_back(const struct a64_engine *e,
         a64_set_x(e, a->rn, value);
 }
 
-/* ---- pieces ----------------------------------------------------------- */
+/* ---- pieces -------------------------------------------------------------- */
 
 static void take_apart(struct a64_engine *e, const struct vmm_a64_access *a,
                        uint64_t va)

@@ -7,7 +7,7 @@
 
 enum { PAGE = 4096 };
 
-/* ---- in step with memory ---------------------------------------------- */
+/* ---- in step with memory ------------------------------------------------- */
 
 /* The library forgets code by virtual address, as the current level sees it. At
  * EL3, whose MMU is off, that is the physical one: so for the moment of the
@@ -74,7 +74,7 @@ void a64_catch_up(struct a64_engine *e)
     m->fresh = m->published;
 }
 
-/* ---- the buffer ------------------------------------------------------- */
+/* ---- the buffer ---------------------------------------------------------- */
 
 /* What an instruction may come to, from what the library makes of the worst of
  * its kind: LD4 and ST4 access memory 64 times, some SIMD calls out 16 times.

@@ -22,7 +22,7 @@ enum {
 #define BLOCK (UINT64_C(2) << 20)
 #define UNMAP_LIMIT (UINT64_C(256) << 20)
 
-/* ---- the stage-2 tables ----------------------------------------------- */
+/* ---- the stage-2 tables -------------------------------------------------- */
 
 static uint64_t *table_at(const struct a64_machine *m, uint32_t page)
 {
@@ -121,7 +121,7 @@ static int set_stage2(struct a64_machine *m, const struct vmm_range *range,
                 attr);
 }
 
-/* ---- slots ------------------------------------------------------------ */
+/* ---- slots --------------------------------------------------------------- */
 
 static int new_slot(struct a64_machine *m, uint32_t *slot)
 {
@@ -187,7 +187,7 @@ static int place(struct vmm *vm, const struct vmm_mem *mem, uint64_t *found)
                     "unicorn: map: no room for 0x%" PRIx64 " bytes more", size);
 }
 
-/* ---- engines ---------------------------------------------------------- */
+/* ---- engines ------------------------------------------------------------- */
 
 static int attach(struct a64_engine *e, uint64_t at, uint64_t size, void *host)
 {
@@ -285,7 +285,7 @@ void a64_memory_close(struct a64_machine *m)
     free(m->slot);
 }
 
-/* ---- mapping ---------------------------------------------------------- */
+/* ---- mapping ------------------------------------------------------------- */
 
 /* The library takes 110 ns for each page that it unmaps. Where that would be
  * felt, the slot only becomes unreachable, and is not used again. */
@@ -356,7 +356,7 @@ int a64_protect(struct vmm *vm, struct vmm_mem *mem, unsigned prot)
     return code;
 }
 
-/* ---- one page --------------------------------------------------------- */
+/* ---- one page ------------------------------------------------------------ */
 
 /* Break a block up into pages with its attributes. */
 static bool split(struct a64_machine *m, uint64_t *entry)

@@ -29,7 +29,7 @@ enum { EXCEPTION_HVC = 11 };
 #define FLAGS_AARCH64 (UINT32_C(1) << 31)
 #define FLAGS_EL3 (FLAGS_AARCH64 | UINT32_C(10) << 24)
 
-/* ---- one register ----------------------------------------------------- */
+/* ---- one register -------------------------------------------------------- */
 
 uint64_t a64_reg(const struct a64_engine *e, int id)
 {
@@ -95,7 +95,7 @@ bool a64_cp_write(const struct a64_engine *e, uint32_t reg, uint64_t value)
     return e->m->u.reg_write(e->uc, UC_ARM64_REG_CP_REG, &cp) == UC_ERR_OK;
 }
 
-/* ---- where code is ---------------------------------------------------- */
+/* ---- where code is ------------------------------------------------------- */
 
 /* Until the guest turns its MMU on, which the hook on MSR sees, and a64_set(),
  * an address is physical, and nothing has to be asked for. */
@@ -111,7 +111,7 @@ bool a64_physical(struct a64_engine *e, uint64_t va, uint64_t *pa)
     return !e->mapped || vmm_arm64_translate(e->cpu, va, pa) > 0;
 }
 
-/* ---- PSTATE ----------------------------------------------------------- */
+/* ---- PSTATE -------------------------------------------------------------- */
 
 static uint32_t *flags_in_context(const struct a64_engine *e)
 {
@@ -191,7 +191,7 @@ uint64_t a64_launch(struct a64_engine *e)
     return A64_STUB_ERET;
 }
 
-/* ---- exceptions ------------------------------------------------------- */
+/* ---- exceptions ---------------------------------------------------------- */
 
 /* What the library keeps of an exception, in its own order. */
 struct exception {
@@ -214,8 +214,7 @@ static bool is_plain_hvc(struct a64_engine *e)
 {
     uint32_t instruction;
 
-    if (e->mapped ||
-        !a64_instruction(e, e->end - 4, &instruction) ||
+    if (e->mapped || !a64_instruction(e, e->end - 4, &instruction) ||
         (instruction & 0xffe0001f) != HVC)
         return false;
     e->syndrome = SYNDROME_HVC | (instruction >> 5 & 0xffff);
@@ -238,7 +237,7 @@ unsigned a64_exception(struct a64_engine *e, uint32_t nr)
     return u32_at(x, offsetof(struct exception, target));
 }
 
-/* ---- finding things in a context -------------------------------------- */
+/* ---- finding things in a context ----------------------------------------- */
 
 struct samples { /* contexts after the one SVC and after the other */
     size_t size;
@@ -316,12 +315,13 @@ static int find_offsets(struct a64_engine *e)
 {
     size_t size = e->m->u.context_size(e->uc);
     uint8_t *copies = calloc(2, size);
-    struct samples s = {size, copies, copies + size};
+    struct samples s;
     unsigned v = e->m->u.version;
     size_t exception;
 
     if (copies == NULL)
         return vmm_fail(VMM_ENOMEM, "unicorn: vcpu: out of memory");
+    s = (struct samples){size, copies, copies + size};
     sample(e, SVC_ONE, copies, size);
     sample(e, SVC_TWO, copies + size, size);
     exception = find(&s, exception_at);
@@ -338,7 +338,7 @@ static int find_offsets(struct a64_engine *e)
     return 0;
 }
 
-/* ---- opening ---------------------------------------------------------- */
+/* ---- opening ------------------------------------------------------------- */
 
 /* Affinity as KVM numbers its vCPUs: 16 to a cluster. */
 static uint64_t mpidr(unsigned index)
@@ -392,7 +392,7 @@ int a64_state_open(struct a64_engine *e)
     return code;
 }
 
-/* ---- get and set ------------------------------------------------------ */
+/* ---- get and set --------------------------------------------------------- */
 
 static int general_id(uint32_t nr)
 {

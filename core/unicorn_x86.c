@@ -8,7 +8,7 @@
 
 #include "unicorn_x86.h"
 
-/* ---- exits ------------------------------------------------------------- */
+/* ---- exits --------------------------------------------------------------- */
 
 static int leave(struct vmm_exit *exit, enum vmm_kind kind)
 {
@@ -272,7 +272,7 @@ static int debug(struct vmm_cpu *cpu)
     return 0;
 }
 
-/* ---- machines ---------------------------------------------------------- */
+/* ---- machines ------------------------------------------------------------ */
 
 static const char *probe(char *buffer, size_t size)
 {
@@ -402,7 +402,7 @@ static void wrote(struct vmm *vm, const struct vmm_mem *mem, uint64_t at,
         x86_changed(vm->cpu[i]->host, at, n);
 }
 
-/* ---- vCPUs ------------------------------------------------------------- */
+/* ---- vCPUs --------------------------------------------------------------- */
 
 static uc_err prepare(struct x86_cpu *x)
 {

@@ -31,7 +31,7 @@ struct x86_tlb_entry {
 #define X86_PHYSICAL_END (UINT64_C(1) << 52)
 #define X86_PAGE UINT64_C(0xfff)
 
-/* ---- registers (unicorn_x86_layout.c, unicorn_x86_regs.c) --------------- */
+/* ---- registers (unicorn_x86_layout.c, unicorn_x86_regs.c) ---------------- */
 
 /* Offsets in a saved context. */
 struct x86_layout {
@@ -78,7 +78,7 @@ enum {
 };
 #define X86_CR0_PG (UINT64_C(1) << 31)
 
-/* ---- one instruction by itself (unicorn_x86_trial.c) ------------------- */
+/* ---- one instruction by itself (unicorn_x86_trial.c) --------------------- */
 
 enum {
     X86_WINDOWS = 32,  /* pages that one instruction may touch */
@@ -144,7 +144,7 @@ struct x86_trial {
     uint8_t bytes[2][8];
 };
 
-/* ---- a vCPU ------------------------------------------------------------ */
+/* ---- a vCPU -------------------------------------------------------------- */
 
 enum x86_stop { /* why the engine came back */
                 X86_NOTHING,
@@ -293,7 +293,7 @@ int x86_set(struct vmm_cpu *cpu, vmm_reg reg, const union vmm_value *value);
 /* Why the engine cannot be entered like this; NULL: it can. */
 const char *x86_nonsense(struct x86_cpu *x);
 
-/* ---- memory (unicorn_x86_mmu.c) ---------------------------------------- */
+/* ---- memory (unicorn_x86_mmu.c) ------------------------------------------ */
 
 struct x86_page {  /* a translation */
     uint64_t pa;   /* of the page */
@@ -328,7 +328,7 @@ void x86_code_changed(struct x86_cpu *x, uint64_t pa, uint64_t n);
 void x86_forget(struct x86_cpu *x, uint64_t va, uint64_t n);
 void x86_code_flush(struct x86_cpu *x);
 
-/* ---- events (unicorn_x86_idt.c) ---------------------------------------- */
+/* ---- events (unicorn_x86_idt.c) ------------------------------------------ */
 
 /* Deliver an exception or interrupt through the guest's IDT. 0: done; 1: it
  * ended in *exit. */
@@ -340,7 +340,7 @@ int x86_sysenter(struct x86_cpu *x, struct vmm_exit *exit);
 /* May the guest use these ports? By its state in mid-instruction. */
 bool x86_port_allowed(struct x86_cpu *x, uint16_t port, unsigned size);
 
-/* ---- one instruction --------------------------------------------------- */
+/* ---- one instruction ----------------------------------------------------- */
 
 /* Run the instruction at RIP by itself. 0: done, x86_next_access() has what is
  * to be reported; 1: nothing happened, x->fault is to be delivered; negative:
@@ -360,14 +360,14 @@ uint64_t x86_on_window_read(uc_engine *uc, uint64_t offset, unsigned size,
 void x86_on_window_write(uc_engine *uc, uint64_t offset, unsigned size,
                          uint64_t value, void *ctx);
 
-/* ---- MOV to a debug register (unicorn_x86_dr.c) ------------------------ */
+/* ---- MOV to a debug register (unicorn_x86_dr.c) -------------------------- */
 
 /* Is the instruction at this linear address one? By the engine's state. */
 bool x86_is_move_to_dr(struct x86_cpu *x, uint64_t at);
 /* Execute it: 0 done; 1: x->fault is to be delivered. */
 int x86_move_to_dr(struct x86_cpu *x);
 
-/* ---- the engine (unicorn_x86_hooks.c) ---------------------------------- */
+/* ---- the engine (unicorn_x86_hooks.c) ------------------------------------ */
 
 int x86_hook_all(struct x86_cpu *x);
 /* Make the engine tell of the instruction at a linear address. */

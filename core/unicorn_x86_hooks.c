@@ -9,7 +9,7 @@
  * addresses are hooked. */
 #include "unicorn_x86.h"
 
-/* ---- hooked addresses -------------------------------------------------- */
+/* ---- hooked addresses ---------------------------------------------------- */
 
 static void stop(struct x86_cpu *x, enum x86_stop why)
 {
@@ -172,7 +172,7 @@ bool x86_is_string_io(struct x86_cpu *x, uint64_t at)
     return i < n && special(&bytes[i], n - i) == STRING;
 }
 
-/* ---- what the engine calls -------------------------------------------- */
+/* ---- what the engine calls ----------------------------------------------- */
 
 bool x86_can_interrupt(struct x86_cpu *x)
 {
@@ -357,7 +357,7 @@ static void on_sysenter(uc_engine *uc, void *ctx)
     stop(ctx, X86_SYSENTER);
 }
 
-/* ---- entering the engine ----------------------------------------------- */
+/* ---- entering the engine ------------------------------------------------- */
 
 /* What the engine raised. It takes every exception after the first for a double
  * fault until it is told that the first has been delivered. */
@@ -450,7 +450,7 @@ int x86_enter(struct x86_cpu *x)
     return came_back(x, x->u->emu_start(x->uc, rip, 0, 0, 0));
 }
 
-/* ---- all of them ------------------------------------------------------- */
+/* ---- all of them --------------------------------------------------------- */
 
 static int hook(struct x86_cpu *x, int type, void *callback, uint64_t begin,
                 uint64_t end, int instruction)

@@ -24,7 +24,7 @@ static const char *name_of(unsigned vector, char *buffer, size_t size)
     return buffer;
 }
 
-/* ---- one delivery ------------------------------------------------------ */
+/* ---- one delivery -------------------------------------------------------- */
 
 struct delivery {
     struct x86_cpu *x;
@@ -369,7 +369,7 @@ static int deliver(struct x86_cpu *x, const struct x86_fault *event,
     return 0;
 }
 
-/* ---- faults upon faults ------------------------------------------------ */
+/* ---- faults upon faults -------------------------------------------------- */
 
 static bool contributory(const struct x86_fault *f)
 {
@@ -436,7 +436,7 @@ int x86_deliver(struct x86_cpu *x, const struct x86_fault *event,
     }
 }
 
-/* ---- ports ------------------------------------------------------------- */
+/* ---- ports --------------------------------------------------------------- */
 
 bool x86_port_allowed(struct x86_cpu *x, uint16_t port, unsigned size)
 {
@@ -463,7 +463,7 @@ bool x86_port_allowed(struct x86_cpu *x, uint16_t port, unsigned size)
     return !(bits >> port % 8 & ((1u << size) - 1));
 }
 
-/* ---- system calls ------------------------------------------------------ */
+/* ---- system calls -------------------------------------------------------- */
 
 static uint64_t msr(struct x86_cpu *x, uint32_t nr)
 {

@@ -11,7 +11,7 @@
 
 #include "unicorn_x86.h"
 
-/* ---- page tables ------------------------------------------------------ */
+/* ---- page tables --------------------------------------------------------- */
 
 enum { /* bits of an entry, and of the error code of #PF */
        PTE_P = 1,
@@ -231,7 +231,7 @@ bool x86_walk(struct x86_cpu *x, const uc_context *c, uint64_t va,
     return walk_64(&w, w.cr3 & PTE_ADDRESS, bits - 9, va, smap, page);
 }
 
-/* ---- the engine asks -------------------------------------------------- */
+/* ---- the engine asks ----------------------------------------------------- */
 
 static bool in_table(const struct x86_cpu *x, size_t table, uint64_t va)
 {
@@ -386,7 +386,7 @@ void x86_flush_tlb(struct x86_cpu *x)
     x->tables = 0;
 }
 
-/* ---- the guest's memory for the machinery ------------------------------ */
+/* ---- the guest's memory for the machinery -------------------------------- */
 
 /* Page by page, for `n` small: descriptors and stack frames. */
 static int copy(struct x86_cpu *x, const uc_context *c, uint64_t va,
@@ -411,7 +411,7 @@ static int copy(struct x86_cpu *x, const uc_context *c, uint64_t va,
             memcpy(host, from, part);
             x86_code_changed(x, page.pa + (va & X86_PAGE), part);
             from += part;
-        } else {
+        } else if (to) {
             memcpy(to, host, part);
             to += part;
         }
@@ -456,7 +456,7 @@ unsigned x86_fetch(struct x86_cpu *x, uint64_t va, uint8_t *to, unsigned n)
     return done;
 }
 
-/* ---- code ------------------------------------------------------------- */
+/* ---- code ---------------------------------------------------------------- */
 
 enum { LINE = 64 };
 

@@ -7,7 +7,7 @@
 
 #include "unicorn_x86.h"
 
-/* ---- the engine's state and ours --------------------------------------- */
+/* ---- the engine's state and ours ----------------------------------------- */
 
 /* Writing the flags makes the engine compute what it keeps of the last
  * arithmetic instruction in other forms. */
@@ -185,7 +185,7 @@ const char *x86_nonsense(struct x86_cpu *x)
     return NULL;
 }
 
-/* ---- reset ------------------------------------------------------------- */
+/* ---- reset --------------------------------------------------------------- */
 
 /* As KVM resets, but for CS, whose base and selector are 0. */
 void x86_reset(struct x86_cpu *x)
@@ -226,7 +226,7 @@ void x86_reset(struct x86_cpu *x)
     x->u->reg_write(x->uc, UC_X86_REG_MSR, &pat);
 }
 
-/* ---- one register ------------------------------------------------------ */
+/* ---- one register -------------------------------------------------------- */
 
 static int unknown(const char *class, uint32_t nr)
 {

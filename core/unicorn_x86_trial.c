@@ -12,7 +12,7 @@
 
 #include "unicorn_x86.h"
 
-/* ---- what the outside sees -------------------------------------------- */
+/* ---- what the outside sees ----------------------------------------------- */
 
 static struct x86_access *next(struct x86_trial *t)
 {
@@ -107,7 +107,7 @@ void x86_try_out(struct x86_cpu *x, uint32_t port, int size, uint32_t value)
     outside_write(t, VMM_IO, (uint16_t)port, (unsigned)size, value);
 }
 
-/* ---- RAM -------------------------------------------------------------- */
+/* ---- RAM ----------------------------------------------------------------- */
 
 static void remember(struct x86_trial *t, const struct x86_window *w,
                      uint64_t offset, unsigned n)
@@ -143,7 +143,7 @@ static void ram(struct x86_trial *t, const struct x86_window *w,
     }
 }
 
-/* ---- accesses to windows ---------------------------------------------- */
+/* ---- accesses to windows ------------------------------------------------- */
 
 static void watch(struct x86_cpu *x, uint64_t va, unsigned n, bool write,
                   uint64_t value)
@@ -285,7 +285,7 @@ void x86_on_window_write(uc_engine *uc, uint64_t offset, unsigned size,
     (void)ctx;
 }
 
-/* ---- the instruction --------------------------------------------------- */
+/* ---- the instruction ----------------------------------------------------- */
 
 /* As if it had not been tried. */
 static void back(struct x86_cpu *x)

@@ -26,7 +26,7 @@ struct vmm;     /* a machine: guest memory and vCPUs on one backend */
 struct vmm_cpu; /* a vCPU of a machine */
 struct vmm_meter;
 
-/* ---- errors ---------------------------------------------------------- */
+/* ---- errors -------------------------------------------------------------- */
 
 enum vmm_error {
     VMM_EINVAL = -1, /* an argument is wrong: the caller's mistake */
@@ -41,7 +41,7 @@ enum vmm_error {
 /* The reason of this thread's last failure: "backend: what: why". */
 const char *vmm_why(void);
 
-/* ---- architectures and backends -------------------------------------- */
+/* ---- architectures and backends ------------------------------------------ */
 
 enum vmm_arch { VMM_ARM64, VMM_X86_64, VMM_ARCHES };
 
@@ -60,7 +60,7 @@ const char *vmm_probe(const char *backend, enum vmm_arch arch);
  * call. */
 const char *vmm_about(const char *backend, enum vmm_arch arch);
 
-/* ---- machines -------------------------------------------------------- */
+/* ---- machines ------------------------------------------------------------ */
 
 struct vmm_config {
     enum vmm_arch arch;
@@ -84,7 +84,7 @@ const char *vmm_backend(const struct vmm *vm);
 uint16_t vmm_hypercall_port(const struct vmm *vm);
 bool vmm_running(const struct vmm *vm);
 
-/* ---- memory ---------------------------------------------------------- */
+/* ---- memory -------------------------------------------------------------- */
 
 enum { VMM_R = 1, VMM_W = 2, VMM_X = 4 };
 
@@ -136,7 +136,7 @@ int vmm_strlen(struct vmm *vm, uint64_t at, size_t max, size_t *len);
 int vmm_load(struct vmm *vm, uint64_t at, unsigned size, uint64_t *value);
 int vmm_store(struct vmm *vm, uint64_t at, unsigned size, uint64_t value);
 
-/* ---- registers ------------------------------------------------------- */
+/* ---- registers ----------------------------------------------------------- */
 
 /* A register is its class and its number in it. */
 typedef uint64_t vmm_reg;
@@ -263,30 +263,31 @@ const struct vmm_reg_name *vmm_reg_name(enum vmm_arch arch, size_t i);
 int vmm_get(struct vmm_cpu *cpu, vmm_reg reg, union vmm_value *value);
 int vmm_set(struct vmm_cpu *cpu, vmm_reg reg, const union vmm_value *value);
 
-/* ---- exits ----------------------------------------------------------- */
+/* ---- exits --------------------------------------------------------------- */
 
-enum vmm_kind { /* PC when a handler runs: past the instruction, unless noted */
-                VMM_NONE,
-                VMM_HVC, /* hypercall: HVC, or `out` to the hypercall port */
-                VMM_SMC,
-                VMM_MMIO, /* access to guest physical addresses without memory */
-                VMM_IO,   /* x86 port access */
-                VMM_SYSREG, /* MRS/MSR nobody handles; rdmsr/wrmsr */
-                VMM_BRK, /* BRK, int3, with VMM_TRAP_DEBUG; PC at the instruction */
-                VMM_STEP, /* one instruction was executed; PC at the next */
-                VMM_BREAK, /* breakpoint; PC at the instruction, not yet executed */
-                VMM_WATCH, /* watchpoint; addr, size, write */
-                VMM_HALT,  /* HLT */
-                VMM_WFI,
-                VMM_TIMER, /* the guest's virtual timer fired; PC at the next instruction */
-                VMM_FAULT, /* an exception nobody handles; PC at the instruction */
-                VMM_SHUTDOWN, /* triple fault, or the guest's own power-off */
-                VMM_STOP,     /* vmm_stop() */
-                VMM_TIMEOUT,  /* the run's time is up */
-                VMM_BUDGET,   /* the run's exits are used up */
-                VMM_KICK,     /* vmm_kick() */
-                VMM_ERROR, /* the host cannot go on with this guest; `why` says why */
-                VMM_KINDS
+/* PC when a handler runs: past the instruction, unless noted. */
+enum vmm_kind {
+    VMM_NONE,
+    VMM_HVC, /* hypercall: HVC, or `out` to the hypercall port */
+    VMM_SMC,
+    VMM_MMIO,   /* access to guest physical addresses without memory */
+    VMM_IO,     /* x86 port access */
+    VMM_SYSREG, /* MRS/MSR nobody handles; rdmsr/wrmsr */
+    VMM_BRK,    /* BRK, int3, with VMM_TRAP_DEBUG; PC at the instruction */
+    VMM_STEP,   /* one instruction was executed; PC at the next */
+    VMM_BREAK,  /* breakpoint; PC at the instruction, not yet executed */
+    VMM_WATCH,  /* watchpoint; addr, size, write */
+    VMM_HALT,   /* HLT */
+    VMM_WFI,
+    VMM_TIMER,    /* the virtual timer fired; PC at the next instruction */
+    VMM_FAULT,    /* an exception nobody handles; PC at the instruction */
+    VMM_SHUTDOWN, /* triple fault, or the guest's own power-off */
+    VMM_STOP,     /* vmm_stop() */
+    VMM_TIMEOUT,  /* the run's time is up */
+    VMM_BUDGET,   /* the run's exits are used up */
+    VMM_KICK,     /* vmm_kick() */
+    VMM_ERROR,    /* the host cannot go on with this guest; `why` says why */
+    VMM_KINDS
 };
 
 const char *vmm_kind_name(enum vmm_kind kind); /* "hvc", "mmio", ... */
@@ -331,7 +332,7 @@ bool vmm_exit_reads(const struct vmm_exit *exit);
  * Returns `to`. */
 char *vmm_exit_words(const struct vmm_exit *exit, char *to, size_t size);
 
-/* ---- vCPUs ----------------------------------------------------------- */
+/* ---- vCPUs --------------------------------------------------------------- */
 
 /* Add a vCPU; the machine owns it until vmm_close(). It starts as the
  * architecture resets: arm64 EL1h, interrupts masked, MMU off; x86_64 real mode
@@ -343,7 +344,7 @@ void vmm_cpu_close(struct vmm_cpu *cpu);
 unsigned vmm_cpu_index(const struct vmm_cpu *cpu); /* 0, 1, ... as opened */
 struct vmm *vmm_cpu_vm(const struct vmm_cpu *cpu);
 
-/* ---- running --------------------------------------------------------- */
+/* ---- running ------------------------------------------------------------- */
 
 /* What an exit callback answers: go on, or end the run with this exit. A
  * negative VMM_E* ends it as that failure (vmm_why() is the callback's). */
@@ -385,7 +386,7 @@ int vmm_stop(struct vmm *vm);
  * it is not running, its next run ends at once. Async-signal-safe. */
 void vmm_kick(struct vmm_cpu *cpu);
 
-/* ---- interrupts, debugging, translation ------------------------------ */
+/* ---- interrupts, debugging, translation ---------------------------------- */
 
 /* Drive the interrupt line of the vCPU: arm64 IRQ. */
 int vmm_irq(struct vmm_cpu *cpu, bool level);

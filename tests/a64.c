@@ -15,7 +15,7 @@ static void result(bool good, const char *what)
     printf("%s %u - %s\n", good ? "ok" : "not ok", ++done, what);
 }
 
-/* ---- loads and stores ------------------------------------------------ */
+/* ---- loads and stores ---------------------------------------------------- */
 
 static const struct {
     uint32_t instruction;
@@ -317,7 +317,7 @@ static void test_instructions(void)
     }
 }
 
-/* ---- syndromes ------------------------------------------------------- */
+/* ---- syndromes ----------------------------------------------------------- */
 
 static const struct {
     const char *what;

@@ -230,10 +230,10 @@ t.on("code of the script's that runs inside a call and closes the machine", func
     closing(function(_, cpu, options) cpu.cs = options end)
     local packsize = string.packsize
     closing(function(vm)
-        string.packsize = function() vm:close() return 4 end
+        string.packsize = function() vm:close() return 4 end -- luacheck: ignore 122
         vm:unpack("I4", 0)
     end)
-    string.packsize = packsize
+    string.packsize = packsize -- luacheck: ignore 122
     for _ = 1, 20 do -- a finalizer strikes in the middle of a read
         local vm = open { memory = "1M" }
         vm:vcpu()

@@ -114,7 +114,7 @@ static bool hypercall(struct machine *m)
     return true;
 }
 
-/* ---- the loops --------------------------------------------------------- */
+/* ---- the loops ----------------------------------------------------------- */
 
 static void run_hypercalls(struct machine *m)
 {
@@ -135,7 +135,7 @@ static void serve(uc_engine *uc, uint32_t nr, void *ctx)
         m->u.emu_stop(uc);
 }
 
-/* ---- MMIO by stage 2 --------------------------------------------------- */
+/* ---- MMIO by stage 2 ----------------------------------------------------- */
 
 /* The syndrome, which no register shows, is found by raising one that is known:
  * svc #0x5a5a, at the end of the memory. */

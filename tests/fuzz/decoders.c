@@ -9,7 +9,7 @@
 #include "backend.h"
 #include "fuzz.h"
 
-/* ---- instructions ----------------------------------------------------- */
+/* ---- instructions -------------------------------------------------------- */
 
 /* Which encodings are loads and stores that can be completed; the rest of a row
  * is what they all have in common. */
@@ -159,7 +159,7 @@ static void check_instruction(uint32_t instruction)
     fuzz_check(got.option == want.option && got.shift == want.shift);
 }
 
-/* ---- syndromes -------------------------------------------------------- */
+/* ---- syndromes ----------------------------------------------------------- */
 
 static bool is_kind(enum vmm_kind kind)
 {

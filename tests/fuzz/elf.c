@@ -22,7 +22,7 @@ __attribute__((
 static lua_State *L;
 static size_t used; /* bytes of Lua's memory */
 static const char *source;
-static bool merging; /* then a line counts once, by itself */
+static bool merging;          /* then a line counts once, by itself */
 static unsigned before, base; /* of the source: where its lines begin */
 
 /* Lua's memory has a limit, so that what takes more shows as an error. */
