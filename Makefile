@@ -6,7 +6,8 @@
 #   WERROR=1                            warnings are errors
 #   SANITIZE=address,undefined          build ./hvlua-address-undefined
 #   V=1                                 show the commands
-#   DEPS=no                             `make deps` does nothing
+#   DEPS=no, WITH=check                 `make deps` does nothing, or brings the
+#                                       tools of `make check` too
 #   ARGS=...                            for tests/run.lua, tests/bench/run.lua
 #   STEP=...                            for tests/check.sh
 #
@@ -217,7 +218,7 @@ guests: $(GUESTS) ## assemble guests/<arch>/*.S to build/guests/<arch>/*.elf
 # ---- the rest ---------------------------------------------------------
 
 deps: | $(filter clean distclean,$(FIRST)) ## install what the build needs
-	@$(TOOLS) sh scripts/deps.sh
+	@$(TOOLS) WITH='$(WITH)' sh scripts/deps.sh
 
 demo: all guests ## run every demo of scripts/demos
 	@failed=; for demo in scripts/demos/*.lua; do \

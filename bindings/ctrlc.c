@@ -17,14 +17,17 @@
 #include "program.h"
 
 enum {
-    STUBBORN = 3
-}; /* this many for the same command: tell another way out */
+    STUBBORN = 3, /* this many for the same command: tell another way out */
+    NO_MORE = 2   /* in the thread's pipe, beside what interrupt() writes */
+};
 
 /* A handler gets no argument of ours. */
-static volatile sig_atomic_t mode;
+static _Atomic int mode;
 static _Atomic unsigned sent, taken; /* to the thread, by it */
-static unsigned before;              /* sent, when the mode was set */
+static _Atomic unsigned before;      /* sent, when the mode was set */
 static int to_thread[2] = {-1, -1}, to_prompt[2] = {-1, -1};
+static pid_t owner; /* of the thread: its forks have none */
+static _Atomic bool ended;
 
 /* What the thread gets is whether the main thread's Lua code is seen to: here
  * that is certain to happen before the read or sleep that it is in returns. */
@@ -58,11 +61,12 @@ static void *listen(void *arg)
         "\nhvlua: this does not listen to Ctrl-C; Ctrl-\\ ends the program\n";
     char here;
 
-    while (read(to_thread[0], &here, 1) == 1) {
+    while (read(to_thread[0], &here, 1) == 1 && here != NO_MORE) {
         runs_interrupt(arg, here != 0);
         if (++taken - before == STUBBORN && mode == CTRLC_STOPS)
             fputs(advice, stderr);
     }
+    ended = true;
     return NULL;
 }
 
@@ -89,9 +93,11 @@ static int start(struct runs *runs)
     pthread_sigmask(SIG_BLOCK, &all, &old);
     rc = pthread_create(&thread, NULL, listen, runs);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (rc == 0)
-        pthread_detach(thread);
-    return rc == 0 ? 0 : -1;
+    if (rc != 0)
+        return -1;
+    pthread_detach(thread);
+    owner = getpid();
+    return 0;
 }
 
 /* A read that waits must end at Ctrl-C. It would go on with SA_RESTART even if
@@ -108,12 +114,43 @@ static void take(int number)
     sigaction(number, &action, NULL);
 }
 
-void ctrlc_open(struct runs *runs)
+/* The thread is gone before the runs are that it would stop. */
+static int finish(lua_State *L)
+{
+    const struct timespec moment = {.tv_nsec = 100000};
+    char end = NO_MORE;
+
+    (void)L;
+    if (owner != getpid())
+        return 0;
+    signal(SIGINT, SIG_DFL);
+    while (write(to_thread[1], &end, 1) < 0 && errno == EAGAIN)
+        nanosleep(&moment, NULL); /* it is full: the thread empties it */
+    while (!ended)
+        nanosleep(&moment, NULL);
+    return 0;
+}
+
+/* registry[new userdata] = true, with a finalizer: those that were made later, as
+ * this one was later than the runs, come first. */
+static void finish_at_end(lua_State *L)
+{
+    lua_newuserdatauv(L, 0, 0);
+    lua_createtable(L, 0, 1);
+    lua_pushcfunction(L, finish);
+    lua_setfield(L, -2, "__gc");
+    lua_setmetatable(L, -2);
+    lua_pushboolean(L, 1);
+    lua_rawset(L, LUA_REGISTRYINDEX);
+}
+
+void ctrlc_open(lua_State *L, struct runs *runs)
 {
     struct sigaction now;
 
     if (sigaction(SIGINT, NULL, &now) < 0 || now.sa_handler == SIG_IGN)
         return; /* started with nohup or in the background */
+    finish_at_end(L);
     if (make_pipe(to_thread) == 0 && start(runs) == 0)
         take(SIGINT);
 }
@@ -133,7 +170,7 @@ void ctrlc_set(enum ctrlc what)
 {
     const struct timespec moment = {.tv_nsec = 100000};
 
-    mode = (sig_atomic_t)what;
+    mode = (int)what;
     while (taken != sent)
         nanosleep(&moment, NULL);
     before = sent;

@@ -323,7 +323,7 @@ static void open_libraries(lua_State *L, const struct options *o)
     set_defaults(L, o);
     runs = runs_open(L);
     runs_main(runs, L);
-    ctrlc_open(runs);
+    ctrlc_open(L, runs);
     lua_gc(L, LUA_GCGEN, 0, 0);
 }
 

@@ -34,7 +34,7 @@ enum ctrlc {
 
 /* From now on Ctrl-C is taken, as CTRLC_ONCE, unless the program was started
  * so as to ignore it. */
-void ctrlc_open(struct runs *runs);
+void ctrlc_open(lua_State *L, struct runs *runs);
 void ctrlc_set(enum ctrlc what);
 
 /* While CTRLC_TOLD: one byte for each SIGINT, SIGCONT and SIGWINCH, its number.

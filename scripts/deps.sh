@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # deps.sh - what hvlua needs of the machine that it is built on.
 #
-#   deps.sh               install what is missing (`make deps`)
+#   deps.sh               install what is missing (`make deps`); WITH=check:
+#                         the tools of `make check` too
 #   deps.sh lua FLAG      what pkg-config answers to FLAG for Lua 5.4, in
 #   deps.sh unicorn FLAG  words where it cannot; the same for Unicorn
 #
@@ -86,11 +87,29 @@ has() {
     clang) command -v "$CLANG" >/dev/null ;;
     lld) command -v "$LLD" >/dev/null ;;
     libedit) editing_library ;;
+    fuzzer) links "$CLANG" -fsanitize=fuzzer,address ;;
+    sanitizers) links "$CC" -fsanitize=address,undefined &&
+        links "$CC" -fsanitize=thread ;;
+    *) command -v "$1" >/dev/null ;;
     esac
 }
 
+# Does compiler $1 take option $2, with the library that goes with it?
+links() {
+    echo 'int LLVMFuzzerTestOneInput(void);
+        int LLVMFuzzerTestOneInput(void) { return 0; }' |
+        $1 -shared -fPIC "$2" -x c -o /dev/null - >/dev/null 2>&1
+}
+
+needs() {
+    echo cc pkg-config lua unicorn clang lld libedit
+    [ -n "${WITH:-}" ] || return 0
+    echo gcc sanitizers fuzzer objdump clang-format clang-tidy luacheck
+    [ "$(uname -s)" = Darwin ] || echo valgrind # which knows no macOS on arm64
+}
+
 missing() {
-    for need in cc pkg-config lua unicorn clang lld libedit; do
+    for need in $(needs); do
         has "$need" || echo "$need"
     done
 }
@@ -105,6 +124,9 @@ describe() {
     clang) echo "clang, which assembles guests (CLANG=$CLANG)" ;;
     lld) echo "ld.lld, which links guests (LLD=$LLD)" ;;
     libedit) echo "libedit, which edits the lines of the prompt" ;;
+    sanitizers) echo "the sanitizers of $CC" ;;
+    fuzzer) echo "the fuzzer of $CLANG" ;;
+    *) echo "$1, for make check" ;;
     esac
 }
 
@@ -137,15 +159,28 @@ packages() {
     apt-get:pkg-config) echo pkg-config ;;
     apt-get:lua) echo liblua5.4-dev ;;
     apt-get:unicorn) echo libunicorn-dev ;;
+    apt-get:fuzzer) echo libclang-rt-dev ;;
+    apt-get:luacheck) echo lua-check ;;
+    apt-get:sanitizers) packages apt-get cc ;;
     dnf:pkg-config) echo pkgconf-pkg-config ;;
     dnf:lua) echo lua-devel ;;
     dnf:unicorn) echo unicorn-devel ;;
+    dnf:clang-*) echo clang-tools-extra ;;
+    dnf:sanitizers) echo libasan libubsan libtsan ;;
+    dnf:fuzzer) echo compiler-rt ;;
+    pacman:clang-*) echo clang ;;
+    pacman:sanitizers) echo gcc ;;
+    pacman:fuzzer) echo compiler-rt ;;
+    brew:gcc | brew:sanitizers | brew:objdump) ;;
+    brew:clang-tidy | brew:fuzzer) echo llvm ;;
     pacman:lua) # where lua is 5.5 by now, 5.4 goes by its number
         if pacman -Si lua54 >/dev/null 2>&1; then echo lua54; else echo lua; fi
         ;;
     brew:lua) echo lua@5.4 ;;
     *:pkg-config) echo pkgconf ;;
     *:unicorn) echo unicorn ;;
+    *:objdump) echo binutils ;;
+    *) echo "$2" ;;
     esac
 }
 
@@ -445,6 +480,10 @@ lua) module=$(lua_module) && "$PKG_CONFIG" "$2" "$module" ;;
 unicorn) module=$(unicorn_module) && "$PKG_CONFIG" "$2" "$module" ;;
 '')
     [ "${DEPS:-}" != no ] || exit 0
+    case ${WITH:-check} in
+    check) ;;
+    *) die "WITH=$WITH: only WITH=check is known" ;;
+    esac
     install_missing
     newer_unicorn
     ;;

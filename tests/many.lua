@@ -5,9 +5,8 @@
 -- millisecond: some 10 seconds for each backend.
 local t = ...
 
--- An address sanitizer keeps what was freed, and looks for leaks itself.
-local SANITIZED = t.hvlua:find("address", 1, true) ~= nil
-local COUNT = SANITIZED and 600 or 10000
+-- Sanitizers keep much of what was freed; that for addresses looks for leaks itself.
+local COUNT = t.sanitized and 600 or 10000
 
 -- KiB by which the last quarter may surpass the first: 140 bytes for each machine.
 -- libunicorn loses 32 of them by itself.
@@ -33,6 +32,6 @@ t.on("ten thousand machines come and go", function(_, backend, arch)
     t.eq(#samples, 20)
     local early = math.max(table.unpack(samples, 1, 5))
     local late = math.max(table.unpack(samples, 16))
-    t.ok(SANITIZED or late - early <= ALLOWED,
+    t.ok(t.sanitized or late - early <= ALLOWED,
         ("grew from %d to %d KiB: %s"):format(early, late, out:gsub("\n", " ")))
 end)

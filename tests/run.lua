@@ -18,6 +18,7 @@
 --   t.skip(why)                 give this test up
 --   t.run(argv [, input])       run a program --> status, stdout, stderr
 --   t.hvlua                     the program under test, t.folder its folder
+--   t.sanitized                 is it built with a sanitizer?
 
 local hv = require "hv"
 local core = require "hv.core"
@@ -25,6 +26,7 @@ local core = require "hv.core"
 local t = {
     hvlua = arg[-1],
     folder = arg[0]:match "^(.*)/tests/[^/]*$" or ".",
+    sanitized = arg[-1]:find "hvlua%-address[^/]*$" or arg[-1]:find "hvlua%-thread$",
 }
 
 local patterns = arg

@@ -57,6 +57,7 @@ static double run(struct program *p)
     double start, took;
     pid_t pid;
 
+    need(p->argv[0] != NULL, "no program after --");
     need(pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0, "pipe");
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, in[0], 0);

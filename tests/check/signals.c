@@ -5,7 +5,9 @@
  * knows. A Lua loop calls nothing: what interrupts it would never arrive. Linked
  * into the program, this sigaction() delivers at once where the signal has
  * found the thread in liblua's code, which is not instrumented, so that nothing
- * of ThreadSanitizer's is half done there; elsewhere it leaves it to it. */
+ * of ThreadSanitizer's is half done there; elsewhere it leaves it to it. In forks
+ * of a process with threads it has stopped looking, at signals too: there this
+ * one delivers always. */
 #include <dlfcn.h>
 #include <link.h>
 #include <signal.h>
@@ -24,11 +26,23 @@ struct kernel_action {
 };
 
 static uintptr_t lua_start, lua_end;
-static struct kernel_action theirs;    /* ThreadSanitizer's */
-static void (*_Atomic program_s)(int); /* the program's */
+
+static long loaded_by; /* process */
+
+/* Of each signal that interrupts Lua: */
+static struct delivery {
+    int number;
+    struct kernel_action theirs;    /* ThreadSanitizer's */
+    void (*_Atomic program_s)(int); /* the program's */
+} deliveries[] = {{.number = SIGURG}, {.number = SIGINT}};
 
 int sigaction(int number, const struct sigaction *action,
               struct sigaction *old);
+
+__attribute__((constructor)) static void load(void)
+{
+    loaded_by = syscall(SYS_getpid);
+}
 
 static int find_lua(struct dl_phdr_info *info, size_t size, void *arg)
 {
@@ -58,35 +72,46 @@ static uintptr_t interrupted_at(void *context)
 #endif
 }
 
+__attribute__((no_sanitize("thread"))) static struct delivery *
+delivery_of(int number)
+{
+    for (size_t i = 0; i < sizeof deliveries / sizeof deliveries[0]; i++)
+        if (deliveries[i].number == number)
+            return &deliveries[i];
+    return NULL;
+}
+
 __attribute__((no_sanitize("thread"))) static void
 arrived(int number, siginfo_t *info, void *context)
 {
+    struct delivery *d = delivery_of(number);
     uintptr_t at = interrupted_at(context);
 
-    if (at >= lua_start && at < lua_end)
-        program_s(number);
+    if ((at >= lua_start && at < lua_end) || syscall(SYS_getpid) != loaded_by)
+        d->program_s(number);
     else
-        theirs.handler(number, info, context);
+        d->theirs.handler(number, info, context);
 }
 
-/* Of the signals hvlua has only SIGURG interrupts Lua. */
 int sigaction(int number, const struct sigaction *action, struct sigaction *old)
 {
     static int (*next)(int, const struct sigaction *, struct sigaction *);
+    struct delivery *d = delivery_of(number);
     struct kernel_action mine;
     int rc;
 
     if (!next)
         *(void **)&next = dlsym(RTLD_NEXT, "sigaction");
     rc = next(number, action, old);
-    if (rc < 0 || number != SIGURG || !action)
+    if (rc < 0 || !d || !action || action->sa_handler == SIG_DFL ||
+        action->sa_handler == SIG_IGN)
         return rc;
     dl_iterate_phdr(find_lua, NULL);
-    program_s = action->sa_handler;
-    syscall(SYS_rt_sigaction, number, NULL, &theirs, sizeof theirs.mask);
-    if (theirs.handler == arrived)
+    d->program_s = action->sa_handler;
+    syscall(SYS_rt_sigaction, number, NULL, &d->theirs, sizeof mine.mask);
+    if (d->theirs.handler == arrived)
         return 0;
-    mine = theirs;
+    mine = d->theirs;
     mine.handler = arrived;
     return (int)syscall(SYS_rt_sigaction, number, &mine, NULL,
                         sizeof mine.mask);

@@ -40,8 +40,8 @@ static __int128 meaning(const uint8_t *s, size_t n)
     if (i == first)
         return -1;
     if (i + 1 == n) {
-        static const char units[] = "kmgt";
-        const char *unit = memchr(units, s[i] | 32, 4);
+        static const char units[] = {'k', 'm', 'g', 't'};
+        const char *unit = memchr(units, s[i] | 32, sizeof units);
 
         if (!unit || s[i] < 'A')
             return -1;
