@@ -215,8 +215,8 @@ static void emulation_exit(struct kvm_x86 *x, struct vmm_exit *exit)
         n = 0;
     for (unsigned i = 0; i < n && i < 15; i++)
         snprintf(text + 3 * i, 4, " %02x", bytes[i]);
-    WHY(exit, "this host cannot emulate the instruction%s%s at rip 0x%" PRIx64,
-        *text ? "" : " (unknown, or in no memory)", text, rip(x));
+    WHY(exit, "this host cannot emulate the instruction%s at rip 0x%" PRIx64,
+        n ? text : " (unknown, or in no memory)", rip(x));
 }
 
 static void internal_exit(struct kvm_x86 *x, struct vmm_exit *exit)

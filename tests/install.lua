@@ -442,8 +442,7 @@ end)
 
 t.test("make uninstall leaves nothing but what others put there", function()
     local to = work() .. "/left"
-    prefix()
-    ran('mkdir "$1" && cp -R "$2" "$1/root"', "sh", to, work() .. "/stage")
+    ran('mkdir "$1" && cp -R "$2" "$1/root"', "sh", to, prefix():sub(1, -#PREFIX - 1))
     local own = to .. "/root" .. PREFIX .. "/share/hvlua/demos/mine.lua"
     write(own, "")
     make("uninstall", "PREFIX=" .. PREFIX, "DESTDIR=" .. to .. "/root")
