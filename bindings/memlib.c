@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* memlib.c - guest memory as Lua objects: map, typed access, views. Addresses
  * are guest physical everywhere, also in a memory object's methods. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -399,12 +400,15 @@ static int mem_unpack(lua_State *L)
 static int object_tostring(lua_State *L)
 {
     struct memory *mem = obj_self(L, "memory");
+    char text[64];
 
-    if (!mem->mapped || !mem->machine->vm)
+    if (!mem->mapped || !mem->machine->vm) {
         lua_pushliteral(L, "memory (unmapped)");
-    else
-        lua_pushfstring(L, "memory (%I bytes at %I)", (LUAI_UACINT)mem->size,
-                        (LUAI_UACINT)mem->at);
+        return 1;
+    }
+    snprintf(text, sizeof text, "memory (0x%" PRIx64 " bytes at 0x%" PRIx64 ")",
+             mem->size, mem->at);
+    lua_pushstring(L, text);
     return 1;
 }
 

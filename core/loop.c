@@ -388,9 +388,12 @@ static int wait_for(pthread_cond_t *wake, pthread_mutex_t *lock, uint64_t ns)
     struct timespec t;
 
     clock_gettime(CLOCK_MONOTONIC, &t);
-    ns += (uint64_t)t.tv_nsec;
     t.tv_sec += (time_t)(ns / 1000000000);
-    t.tv_nsec = (long)(ns % 1000000000);
+    t.tv_nsec += (long)(ns % 1000000000);
+    if (t.tv_nsec >= 1000000000) {
+        t.tv_sec++;
+        t.tv_nsec -= 1000000000;
+    }
     return pthread_cond_timedwait(wake, lock, &t);
 }
 

@@ -348,11 +348,6 @@ static int map_one(struct x86_cpu *x, const struct vmm_mem *mem)
     uc_err err;
     int rc;
 
-    if (mem->range.at + mem->range.size > X86_PHYSICAL_END)
-        return vmm_fail(VMM_EINVAL,
-                        "unicorn: map: 0x%" PRIx64 "-0x%" PRIx64
-                        ": x86_64 has 52 bits of physical address",
-                        mem->range.at, mem->range.at + mem->range.size - 1);
     err = x->u->mem_map_ptr(x->uc, mem->range.at, mem->range.size, UC_PROT_ALL,
                             mem->host);
     if (err)
@@ -364,8 +359,16 @@ static int map_one(struct x86_cpu *x, const struct vmm_mem *mem)
     return rc;
 }
 
+/* Also where there is no vCPU yet that it would be mapped for. */
 static int map(struct vmm *vm, struct vmm_mem *mem)
 {
+    uint64_t last = mem->range.at + (mem->range.size - 1);
+
+    if (last >= X86_PHYSICAL_END)
+        return vmm_fail(VMM_EINVAL,
+                        "unicorn: map: 0x%" PRIx64 "-0x%" PRIx64
+                        ": x86_64 has 52 bits of physical address",
+                        mem->range.at, last);
     for (unsigned i = 0; i < vm->cpus; i++) {
         int rc = map_one(vm->cpu[i]->host, mem);
 

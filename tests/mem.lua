@@ -46,6 +46,19 @@ t.on("map keeps ranges sorted and apart", function(open)
     t.eq(#vm.memory, 3, "after all those errors")
 end)
 
+t.on("no memory beyond the physical addresses, with a vcpu or without", function(open)
+    for _, cpus in ipairs { 0, 1 } do
+        local vm = open { memory = "64K" }
+        for _ = 1, cpus do
+            vm:vcpu()
+        end
+        for _, at in ipairs { -4096, math.mininteger, 1 << 60, 1 << 52 } do
+            t.raises(function() vm:map { at = at, size = "4K" } end, ("0x%x"):format(at))
+            t.eq(#vm.memory, 1)
+        end
+    end
+end)
+
 t.on("unmap and protect name a range by its start", function(open)
     local vm = open()
     local low = vm:map { at = 0, size = 4 * PAGE }
