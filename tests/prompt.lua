@@ -199,6 +199,10 @@ local function terminal(library)
     if status ~= 0 or not out:find "util%-linux" then
         t.skip "needs script of util-linux"
     end
+    local able, _, why = t.run { "script", "-qec", "true", "/dev/null" }
+    if able ~= 0 then
+        t.skip("no pseudo-terminal here: " .. why:gsub("%s+$", ""))
+    end
     local screen, history = os.tmpname(), os.tmpname()
     os.remove(history)
     -- exec: a shell that waits would take Ctrl-C for its own end; libedit takes no
