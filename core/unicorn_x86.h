@@ -224,7 +224,8 @@ struct x86_cpu {
     bool single; /* then a #DB: the guest single-steps itself */
     bool skip;   /* do not stop at the breakpoint at `skip_at` */
     uint64_t skip_at;
-    bool irq; /* an external interrupt is pending */
+    bool skipped; /* the instruction there is under way */
+    bool irq;     /* an external interrupt is pending */
     uint8_t irq_vector;
 
     struct x86_site sites[X86_SITES_MAX];

@@ -208,6 +208,7 @@ static void on_block(uc_engine *uc, uint64_t at, uint32_t size, void *ctx)
     (void)size;
     if (x->stop != X86_NOTHING)
         return;
+    x->skipped = false;
     if (x->one) {
         on_one_block(x, at);
         return;
@@ -220,13 +221,16 @@ static void on_block(uc_engine *uc, uint64_t at, uint32_t size, void *ctx)
     }
 }
 
+/* Hooks overlap: an instruction that is not to stop at its breakpoint may come here
+ * more than once, before the next block begins. */
 static bool is_breakpoint(struct x86_cpu *x, uint64_t at)
 {
     const struct vmm_debug *d = &x->cpu->debug;
-    bool skip = x->skip && x->skip_at == at;
+    bool skip = (x->skip || x->skipped) && x->skip_at == at;
     unsigned i = 0;
 
     x->skip = false;
+    x->skipped = skip;
     while (i < d->breaks && d->brk[i] != at)
         i++;
     return i < d->breaks && !skip;

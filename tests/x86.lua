@@ -447,6 +447,25 @@ loop:   inc   %ebx
     t.eq(vm:run { timeout = 10 }.kind, "halt")
 end)
 
+on("breakpoints at outs, which hooks overlap at", function(open)
+    local vm, cpu = guest(open, 64, [[
+again:  out   %al, $0x40
+        out   %al, $0x40
+        inc   %ebx
+        jmp   again
+    ]])
+    local calls = 0
+    vm:attach { port = 0x40, write = function() calls = calls + 1 end }
+    for i = 0, 2 do
+        cpu:breakpoint(CODE + 2 * i)
+    end
+    for i = 0, 8 do
+        local at, round = i % 3, i // 3
+        t.eq({ vm:run { timeout = 10 }.kind, cpu.rip, calls, cpu.rbx },
+            { "break", CODE + 2 * at, 2 * round + at, round })
+    end
+end)
+
 on("watchpoints", function(open, backend)
     local vm, cpu = guest(open, 64, [[
         mov   $0x4000, %ebx
