@@ -282,11 +282,17 @@ static void on_edge(uc_engine *uc, uc_tb *block, uc_tb *from, void *ctx)
         stop(x, X86_SITES);
 }
 
+/* A guest that single-steps itself does so behind port I/O that is an exit, and not
+ * at all behind what is forbidden. */
 static void on_intr(uc_engine *uc, uint32_t vector, void *ctx)
 {
     struct x86_cpu *x = ctx;
 
     (void)uc;
+    if (x->stop == X86_PORT || x->rewind) {
+        x->single = !x->rewind;
+        return;
+    }
     x->vector = vector;
     stop(x, X86_INTR);
 }

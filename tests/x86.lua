@@ -466,6 +466,39 @@ again:  out   %al, $0x40
     end
 end)
 
+on("a guest that single-steps itself over port i/o", function(open, backend)
+    if backend ~= "unicorn" then
+        t.skip "whether a #DB follows is kvm's to say"
+    end
+    for _, changes in ipairs { false, true } do -- where the engine has to be left
+        local vm, cpu = guest(open, 16, [[
+            out   %al, $0x40
+            in    $0x40, %al
+            inc   %bx
+            hlt
+        ]], { rflags = 0x102, rax = 3 })
+        local seen = {}
+        vm:u32(4 * 1, 0x9000)
+        vm:load(0x9000, hv.asm("mov %sp, %di\n mov (%di), %cx\n out %al, $0x50\n iret",
+            { arch = "x86_64", bits = 16 }))
+        vm:attach { port = 0x40,
+            write = function(_, value, _, c)
+                seen[#seen + 1] = { c.rip - CODE, value }
+                if changes then
+                    c.rflags = c.rflags
+                end
+            end,
+            read = function(_, _, c) seen[#seen + 1] = { c.rip - CODE } return 9 end }
+        vm:attach { port = 0x50, write = function(_, value, _, c)
+            seen[#seen + 1] = { "db", c.cx - CODE, value, c.dr6 & 0x4000 }
+            c.dr6 = 0
+        end }
+        t.eq({ vm:run { timeout = 10 }.kind, cpu.bx }, { "halt", 1 })
+        t.eq({ table.unpack(seen, 1, 5) }, { { 2, 3 }, { "db", 2, 3, 0x4000 },
+            { 4 }, { "db", 4, 9, 0x4000 }, { "db", 5, 9, 0x4000 } })
+    end
+end)
+
 on("watchpoints", function(open, backend)
     local vm, cpu = guest(open, 64, [[
         mov   $0x4000, %ebx
