@@ -50,6 +50,15 @@ static int at_port(struct x86_cpu *x, struct vmm_exit *exit)
     return leave(exit, VMM_IO);
 }
 
+/* The exit of an OUT has been delivered, and is gone from *exit; or it ends the
+ * run, or has yet to be delivered. */
+static int served(struct x86_cpu *x, const struct vmm_exit *exit)
+{
+    if (!x->loaded)
+        x86_set_rip(x, x->site_rip);
+    return exit->kind != VMM_NONE;
+}
+
 static int on_trial(struct x86_cpu *x, struct vmm_exit *exit)
 {
     int rc = x86_try(x);
@@ -118,6 +127,8 @@ static int stopped(struct x86_cpu *x, struct vmm_exit *exit)
         return completed(x, exit);
     case X86_PORT:
         return at_port(x, exit);
+    case X86_SERVED:
+        return served(x, exit);
     case X86_TRIAL:
         return on_trial(x, exit);
     case X86_MOVE_TO_DR:

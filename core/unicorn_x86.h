@@ -35,7 +35,7 @@ struct x86_tlb_entry {
 
 /* Offsets in a saved context. */
 struct x86_layout {
-    size_t regs, eip, flags, cc_src, df, hflags;
+    size_t regs, eip, flags, cc_src, cc_op, df, hflags;
     size_t segs, ldt, tr, gdt, idt, cr, efer, dr;
     size_t error, is_int, old_exception;
 };
@@ -43,8 +43,9 @@ struct x86_layout {
 extern const int x86_general[16]; /* Unicorn's numbers */
 
 enum {
-    X86_CC = 0x8d5,  /* the arithmetic flags */
-    X86_SEGMENT = 24 /* bytes of a segment in a context */
+    X86_CC = 0x8d5,   /* the arithmetic flags */
+    X86_CC_FLAGS = 1, /* cc_op: they are in cc_src, as they are in RFLAGS */
+    X86_SEGMENT = 24  /* bytes of a segment in a context */
 };
 
 enum { /* bits of hflags: what the engine translates code by */
@@ -151,6 +152,7 @@ enum x86_stop { /* why the engine came back */
                 X86_BLOCK,      /* at the start of a block: somebody wants us */
                 X86_DONE,       /* the one instruction is behind us */
                 X86_PORT,       /* port I/O, `access` */
+                X86_SERVED,     /* behind an OUT that is in cpu->exit */
                 X86_TRIAL,      /* the instruction needs unicorn_x86_trial.c */
                 X86_MOVE_TO_DR, /* the instruction needs unicorn_x86_dr.c */
                 X86_FAULT,      /* `fault` is to be delivered */
@@ -196,7 +198,14 @@ struct x86_cpu {
     size_t context_size;
     struct x86_layout at;
     bool loaded, dirty;
-    bool flush; /* translations are stale */
+    bool flush;   /* translations are stale */
+    bool changed; /* the engine has been, in ways that its code depends on */
+    bool stale;   /* all that it has translated is */
+
+    /* An exit is being delivered in place: the engine is in the midst of an OUT
+     * and its RIP `behind` bytes short of what the exit's handler is to see. */
+    bool inside;
+    uint32_t behind;
 
     /* The run under way. */
     enum x86_stop stop;
@@ -231,6 +240,7 @@ struct x86_cpu {
     struct x86_site sites[X86_SITES_MAX];
     unsigned nsites;
     bool all;        /* every instruction is hooked */
+    bool guarded;    /* some port I/O may be forbidden */
     unsigned cached; /* how full the code cache is, in instructions */
     struct x86_code *code;
     size_t codes;
@@ -338,6 +348,8 @@ int x86_deliver(struct x86_cpu *x, const struct x86_fault *event,
 /* The SYSCALL and SYSENTER that the engine has stepped over. */
 int x86_syscall(struct x86_cpu *x, struct vmm_exit *exit);
 int x86_sysenter(struct x86_cpu *x, struct vmm_exit *exit);
+/* Are all ports the guest's, by the state in `c`? */
+bool x86_all_ports(const struct x86_cpu *x, const uc_context *c);
 /* May the guest use these ports? By its state in mid-instruction. */
 bool x86_port_allowed(struct x86_cpu *x, uint16_t port, unsigned size);
 

@@ -257,6 +257,19 @@ static void on_code(uc_engine *uc, uint64_t at, uint32_t size, void *ctx)
         stop(x, X86_MOVE_TO_DR);
 }
 
+/* Code is translated for one privilege level. By the state last looked at: may this
+ * block do port I/O that is forbidden? */
+static bool is_guarded(const struct x86_cpu *x, const uint8_t *bytes,
+                       unsigned n)
+{
+    if (x86_all_ports(x, x->peek))
+        return false;
+    for (unsigned i = 0; i < n; i++)
+        if (special(&bytes[i], n - i) != ORDINARY)
+            return true;
+    return false;
+}
+
 /* A new block. Stopping here is exact: it has not been entered. */
 static void on_edge(uc_engine *uc, uc_tb *block, uc_tb *from, void *ctx)
 {
@@ -270,6 +283,7 @@ static void on_edge(uc_engine *uc, uc_tb *block, uc_tb *from, void *ctx)
         return;
     n = block_bytes(x, block->pc, block->size, bytes);
     x->cached += cost(bytes, n, block->icount);
+    x->guarded = x->guarded || is_guarded(x, bytes, n);
     x86_code_seen(x, block->pc, block->size);
     if (x->one && !x->started)
         return;
@@ -289,7 +303,7 @@ static void on_intr(uc_engine *uc, uint32_t vector, void *ctx)
     struct x86_cpu *x = ctx;
 
     (void)uc;
-    if (x->stop == X86_PORT || x->rewind) {
+    if (x->stop == X86_PORT || x->stop == X86_SERVED || x->rewind) {
         x->single = !x->rewind;
         return;
     }
@@ -300,13 +314,12 @@ static void on_intr(uc_engine *uc, uint32_t vector, void *ctx)
 /* Most guests do port I/O in ring 0: that is seen at a glance. */
 static bool allowed(struct x86_cpu *x, uint32_t port, int size)
 {
-    uint64_t cr0 = 0, flags = 0;
+    uint64_t flags = 0;
     uint16_t cs = 0;
 
-    x->u->reg_read(x->uc, UC_X86_REG_CR0, &cr0);
     x->u->reg_read(x->uc, UC_X86_REG_CS, &cs);
     x->u->reg_read(x->uc, UC_X86_REG_RFLAGS, &flags);
-    return !(cr0 & X86_CR0_PE) || ((cs & 3) == 0 && !(flags & X86_FLAG_VM)) ||
+    return ((cs & 3) == 0 && !(flags & X86_FLAG_VM)) ||
            x86_port_allowed(x, (uint16_t)port, (unsigned)size);
 }
 
@@ -322,7 +335,7 @@ static void port(struct x86_cpu *x, uint32_t nr, int size, bool write,
                                   .value = value};
     if (!x->one && !x->hooked) {
         stop(x, X86_LOST);
-    } else if (allowed(x, nr, size)) {
+    } else if (!x->guarded || allowed(x, nr, size)) {
         stop(x, X86_PORT);
     } else {
         x->u->context_save(x->uc, x->before);
@@ -330,6 +343,45 @@ static void port(struct x86_cpu *x, uint32_t nr, int size, bool write,
         x->fault = (struct x86_fault){.vector = 13, .has_code = true};
         stop(x, X86_FAULT);
     }
+}
+
+/* Is there anything that the rest of the block does not know? */
+static bool is_overtaken(struct x86_cpu *x)
+{
+    return x->dirty || x->changed || x->flush || x->irq || vmm_poked(x->cpu);
+}
+
+/* Most exits are OUTs: their handlers are called right here, and mostly the block
+ * can go on. Else its next instruction, being hooked, leaves; until then the
+ * engine keeps RIP in its own way, so it is put right afterwards. */
+static void serve(struct x86_cpu *x, uint32_t nr, int size, uint32_t value)
+{
+    struct vmm_exit *exit = &x->cpu->exit;
+    bool on;
+
+    exit->kind = VMM_IO;
+    exit->port = (uint16_t)nr;
+    exit->size = (uint8_t)size;
+    exit->write = true;
+    exit->value = value;
+    x->hooked = x->changed = false;
+    x->behind = x->site_size;
+    x->inside = true;
+    on = vmm_deliver(x->cpu);
+    x->inside = false;
+    if (on && !is_overtaken(x)) {
+        x->loaded = false;
+        x->behind = 0;
+        return;
+    }
+    if (x->loaded || x->changed) {
+        x86_load(x);
+        x->dirty = true;
+    } else {
+        x->site_rip = x86_rip(x);
+    }
+    x->behind = 0;
+    stop(x, X86_SERVED);
 }
 
 static uint32_t on_in(uc_engine *uc, uint32_t nr, int size, void *ctx)
@@ -351,8 +403,10 @@ static void on_out(uc_engine *uc, uint32_t nr, int size, uint32_t value,
     (void)uc;
     if (x->trying)
         x86_try_out(x, nr, size, value);
-    else
+    else if (x->one || !x->hooked || (x->guarded && !allowed(x, nr, size)))
         port(x, nr, size, true, value);
+    else
+        serve(x, nr, size, value);
 }
 
 static void on_syscall(uc_engine *uc, void *ctx)
@@ -451,6 +505,8 @@ int x86_enter(struct x86_cpu *x)
         x->dirty = true;
     }
     x86_sync(x);
+    if (x->stale)
+        x86_code_flush(x);
     if (x->flush)
         x86_flush_tlb(x);
     rip = x86_rip(x);

@@ -438,20 +438,25 @@ int x86_deliver(struct x86_cpu *x, const struct x86_fault *event,
 
 /* ---- ports --------------------------------------------------------------- */
 
+bool x86_all_ports(const struct x86_cpu *x, const uc_context *c)
+{
+    uint64_t flags = x86_u64(c, x->at.flags);
+
+    return !(x86_u64(c, x->at.cr) & X86_CR0_PE) ||
+           (!(flags & X86_FLAG_VM) && (x86_u32(c, x->at.hflags) & X86_HF_CPL) <=
+                                          (flags & X86_FLAG_IOPL) >> 12);
+}
+
 bool x86_port_allowed(struct x86_cpu *x, uint16_t port, unsigned size)
 {
     const uc_context *c = x->peek;
-    uint64_t flags, tr;
+    uint64_t tr;
     uint32_t limit_of_tr;
     uint16_t map, bits;
     struct x86_fault fault;
 
     x->u->context_save(x->uc, x->peek);
-    flags = x86_u64(c, x->at.flags);
-    if (!(x86_u64(c, x->at.cr) & X86_CR0_PE))
-        return true;
-    if (!(flags & X86_FLAG_VM) && (x86_u32(c, x->at.hflags) & X86_HF_CPL) <=
-                                      (flags & X86_FLAG_IOPL) >> 12)
+    if (x86_all_ports(x, c))
         return true;
     tr = x86_u64(c, x->at.tr + 8);
     limit_of_tr = x86_u32(c, x->at.tr + 16);

@@ -52,9 +52,11 @@ static bool measure_general(struct x86_cpu *x)
     at->eip = at->regs + 128;
     at->flags = at->eip + 8;
     at->cc_src = at->flags + 16;
-    at->df = at->cc_src + 20;
+    at->cc_op = at->cc_src + 16;
+    at->df = at->cc_op + 4;
     at->hflags = at->df + 4;
     return x86_u64(x->now, at->cc_src) == X86_CC &&
+           x86_u32(x->now, at->cc_op) == X86_CC_FLAGS &&
            x86_u32(x->now, at->df) == UINT32_MAX;
 }
 

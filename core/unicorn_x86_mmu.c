@@ -382,6 +382,7 @@ bool x86_window_fill(struct x86_cpu *x, uint64_t va, unsigned access,
 void x86_flush_tlb(struct x86_cpu *x)
 {
     x->u->ctl(x->uc, UC_CTL_WRITE(X86_CTL_TLB_FLUSH, 0));
+    x->changed = true;
     x->flush = false;
     x->tables = 0;
 }
@@ -581,8 +582,14 @@ void x86_forget(struct x86_cpu *x, uint64_t va, uint64_t n)
     }
 }
 
+/* In the midst of a block not yet: that would be gone too. */
 void x86_code_flush(struct x86_cpu *x)
 {
+    x->stale = x->inside;
+    x->changed = true;
+    if (x->stale)
+        return;
     x->u->ctl(x->uc, UC_CTL_WRITE(UC_CTL_TB_FLUSH, 0));
     x->cached = 0;
+    x->guarded = false;
 }

@@ -10,7 +10,9 @@
 /* ---- the engine's state and ours ----------------------------------------- */
 
 /* Writing the flags makes the engine compute what it keeps of the last
- * arithmetic instruction in other forms. */
+ * arithmetic instruction in other forms. In the midst of a block it must keep
+ * them as they are, which is how the rest of the block looks for them: then it
+ * is the copy that gets what RFLAGS says, and where RIP is about to be. */
 void x86_load(struct x86_cpu *x)
 {
     uint64_t flags = 0;
@@ -18,16 +20,35 @@ void x86_load(struct x86_cpu *x)
     if (x->loaded)
         return;
     x->u->reg_read(x->uc, UC_X86_REG_RFLAGS, &flags);
-    x->u->reg_write(x->uc, UC_X86_REG_RFLAGS, &flags);
+    if (x->behind == 0)
+        x->u->reg_write(x->uc, UC_X86_REG_RFLAGS, &flags);
     x->u->context_save(x->uc, x->now);
     x->loaded = true;
+    if (x->behind == 0)
+        return;
+    x86_put64(x->now, x->at.flags, flags);
+    x86_put64(x->now, x->at.cc_src, flags & X86_CC);
+    x86_put32(x->now, x->at.cc_op, X86_CC_FLAGS);
+    x86_put64(x->now, x->at.eip, x86_u64(x->now, x->at.eip) + x->behind);
 }
 
 void x86_sync(struct x86_cpu *x)
 {
-    if (x->dirty)
-        x->u->context_restore(x->uc, x->now);
+    if (!x->dirty)
+        return;
+    x->u->context_restore(x->uc, x->now);
     x->dirty = false;
+    x->behind = 0;
+    x->changed = true;
+}
+
+/* What only the engine knows to write. */
+static void write_engine(struct x86_cpu *x, int reg, const void *value)
+{
+    x86_sync(x);
+    x->u->reg_write(x->uc, reg, value);
+    x->loaded = false;
+    x->changed = true;
 }
 
 static uint64_t part(const struct x86_cpu *x, size_t at)
@@ -57,11 +78,13 @@ uint64_t x86_rip(struct x86_cpu *x)
     if (x->loaded)
         return part(x, x->at.eip);
     x->u->reg_read(x->uc, UC_X86_REG_RIP, &rip);
-    return rip;
+    return rip + x->behind;
 }
 
 void x86_set_rip(struct x86_cpu *x, uint64_t rip)
 {
+    if (x->inside)
+        x86_load(x);
     if (x->loaded) {
         x86_put64(x->now, x->at.eip, rip);
         x->dirty = true;
@@ -321,9 +344,7 @@ static int set_control(struct x86_cpu *x, uint32_t nr, uint64_t value)
     }
     if (!debug_register(nr))
         return unknown("control register", nr);
-    x86_sync(x);
-    x86_put(x, UC_X86_REG_DR0 + (int)(nr - VMM_DR0), value);
-    x->loaded = false;
+    write_engine(x, UC_X86_REG_DR0 + (int)(nr - VMM_DR0), &value);
     return 0;
 }
 
@@ -349,9 +370,7 @@ static int set_msr(struct x86_cpu *x, uint32_t nr, uint64_t value)
         return set_control(x, VMM_EFER, value);
     if (!known_msr(nr))
         return unknown("msr", nr);
-    x86_sync(x);
-    x->u->reg_write(x->uc, UC_X86_REG_MSR, &msr);
-    x->loaded = false;
+    write_engine(x, UC_X86_REG_MSR, &msr);
     return 0;
 }
 
@@ -359,13 +378,12 @@ static int get_general(struct x86_cpu *x, uint32_t nr, uint64_t *value)
 {
     if (nr > VMM_RFLAGS)
         return unknown("register", nr);
-    if (x->loaded)
+    if (nr == VMM_RIP)
+        *value = x86_rip(x);
+    else if (x->loaded)
         *value = nr == VMM_RFLAGS ? x86_flags(x) : part(x, x->at.regs + 8 * nr);
     else
-        x->u->reg_read(x->uc,
-                       nr < 16         ? x86_general[nr]
-                       : nr == VMM_RIP ? UC_X86_REG_RIP
-                                       : UC_X86_REG_RFLAGS,
+        x->u->reg_read(x->uc, nr < 16 ? x86_general[nr] : UC_X86_REG_RFLAGS,
                        value);
     return 0;
 }
@@ -378,11 +396,16 @@ static int set_general(struct x86_cpu *x, uint32_t nr, uint64_t value)
         x86_load(x);
         x86_set_flags(x, value);
         x86_derive(x);
-    } else if (x->loaded) {
-        x86_put64(x->now, x->at.regs + 8 * nr, value);
-        x->dirty = true;
+    } else if (nr == VMM_RIP) {
+        x86_set_rip(x, value);
     } else {
-        x86_put(x, nr == VMM_RIP ? UC_X86_REG_RIP : x86_general[nr], value);
+        if (x->loaded)
+            x86_put64(x->now, x->at.regs + 8 * nr, value);
+        /* With these the block under way can go on. */
+        if (!x->loaded || x->behind != 0)
+            x86_put(x, x86_general[nr], value);
+        else
+            x->dirty = true;
     }
     return 0;
 }
@@ -457,9 +480,7 @@ int x86_set(struct vmm_cpu *cpu, vmm_reg reg, const union vmm_value *value)
     case VMM_VECTOR:
         if (nr > 15)
             return unknown("vector", nr);
-        x86_sync(x);
-        x->u->reg_write(x->uc, UC_X86_REG_XMM0 + (int)nr, value->bytes);
-        x->loaded = false;
+        write_engine(x, UC_X86_REG_XMM0 + (int)nr, value->bytes);
         return 0;
     default:
         return unknown("register class", VMM_REG_CLASS(reg));
