@@ -95,7 +95,7 @@ static int complete(struct vmm_cpu *cpu)
     struct vmm_exit *exit = &cpu->exit;
     int rc = as_hypercall(cpu, exit);
 
-    if (rc == 0 && vmm_exit_reads(exit)) {
+    if (rc == 0 && !exit->write && vmm_exit_reads(exit)) {
         exit->value = mask(exit->size);
         cpu->asked = true;
     }

@@ -240,6 +240,7 @@ struct x86_cpu {
     struct x86_site sites[X86_SITES_MAX];
     unsigned nsites;
     bool all;        /* every instruction is hooked */
+    bool ours;       /* some may be that the engine does not execute */
     bool guarded;    /* some port I/O may be forbidden */
     unsigned cached; /* how full the code cache is, in instructions */
     struct x86_code *code;

@@ -69,8 +69,9 @@ static int hook_site(struct x86_cpu *x, uint64_t first, uint64_t last,
 
     if (x->all)
         return 0;
+    x->ours = x->ours || ours;
     if (x->nsites == X86_SITES_MAX) {
-        x->all = true;
+        x->all = x->ours = true;
         first = 1;
         last = 0;
         x86_code_flush(x);
@@ -199,15 +200,14 @@ static void on_one_block(struct x86_cpu *x, uint64_t at)
     x->rcx = rcx;
 }
 
-static void on_block(uc_engine *uc, uint64_t at, uint32_t size, void *ctx)
+/* Most blocks and hooked instructions are passed by the thousand, and with nothing
+ * to be done. What there may be to do stays out of the way of that. */
+#define APART __attribute__((noinline))
+
+static APART void before_block(struct x86_cpu *x, uint64_t at)
 {
-    struct x86_cpu *x = ctx;
     struct vmm_cpu *cpu = x->cpu;
 
-    (void)uc;
-    (void)size;
-    if (x->stop != X86_NOTHING)
-        return;
     x->skipped = false;
     if (x->one) {
         on_one_block(x, at);
@@ -219,6 +219,18 @@ static void on_block(uc_engine *uc, uint64_t at, uint32_t size, void *ctx)
         x->block = at;
         stop(x, X86_BLOCK);
     }
+}
+
+static void on_block(uc_engine *uc, uint64_t at, uint32_t size, void *ctx)
+{
+    struct x86_cpu *x = ctx;
+
+    (void)uc;
+    (void)size;
+    if (x->stop == X86_NOTHING &&
+        (x->one || x->turn_over || x->irq || x->skipped || x->cpu->slice != 0 ||
+         vmm_poked(x->cpu)))
+        before_block(x, at);
 }
 
 /* Hooks overlap: an instruction that is not to stop at its breakpoint may come here
@@ -236,15 +248,8 @@ static bool is_breakpoint(struct x86_cpu *x, uint64_t at)
     return i < d->breaks && !skip;
 }
 
-static void on_code(uc_engine *uc, uint64_t at, uint32_t size, void *ctx)
+static APART void before_instruction(struct x86_cpu *x, uint64_t at)
 {
-    struct x86_cpu *x = ctx;
-
-    (void)uc;
-    if (x->stop != X86_NOTHING || x->one)
-        return;
-    x->hooked = true;
-    x->site_size = size;
     if (is_breakpoint(x, at)) {
         stop(x, X86_BREAK);
         return;
@@ -255,6 +260,19 @@ static void on_code(uc_engine *uc, uint64_t at, uint32_t size, void *ctx)
         stop(x, X86_TRIAL);
     else if (x86_is_move_to_dr(x, at))
         stop(x, X86_MOVE_TO_DR);
+}
+
+static void on_code(uc_engine *uc, uint64_t at, uint32_t size, void *ctx)
+{
+    struct x86_cpu *x = ctx;
+
+    (void)uc;
+    if (x->stop != X86_NOTHING || x->one)
+        return;
+    x->hooked = true;
+    x->site_size = size;
+    if (x->skip || x->ours || x->cpu->debug.breaks != 0)
+        before_instruction(x, at);
 }
 
 /* Code is translated for one privilege level. By the state last looked at: may this
@@ -312,7 +330,7 @@ static void on_intr(uc_engine *uc, uint32_t vector, void *ctx)
 }
 
 /* Most guests do port I/O in ring 0: that is seen at a glance. */
-static bool allowed(struct x86_cpu *x, uint32_t port, int size)
+static APART bool allowed(struct x86_cpu *x, uint32_t port, int size)
 {
     uint64_t flags = 0;
     uint16_t cs = 0;

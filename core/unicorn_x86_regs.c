@@ -251,6 +251,10 @@ void x86_reset(struct x86_cpu *x)
 
 /* ---- one register -------------------------------------------------------- */
 
+/* A hypercall is mostly about general registers while nothing is loaded. x86_get()
+ * and x86_set() have that at once; the rest stays out of its way. */
+#define APART __attribute__((noinline))
+
 static int unknown(const char *class, uint32_t nr)
 {
     return vmm_fail(VMM_ENOTSUP,
@@ -374,21 +378,20 @@ static int set_msr(struct x86_cpu *x, uint32_t nr, uint64_t value)
     return 0;
 }
 
-static int get_general(struct x86_cpu *x, uint32_t nr, uint64_t *value)
+static APART int get_general(struct x86_cpu *x, uint32_t nr, uint64_t *value)
 {
     if (nr > VMM_RFLAGS)
         return unknown("register", nr);
     if (nr == VMM_RIP)
         *value = x86_rip(x);
-    else if (x->loaded)
-        *value = nr == VMM_RFLAGS ? x86_flags(x) : part(x, x->at.regs + 8 * nr);
+    else if (!x->loaded)
+        x->u->reg_read(x->uc, UC_X86_REG_RFLAGS, value);
     else
-        x->u->reg_read(x->uc, nr < 16 ? x86_general[nr] : UC_X86_REG_RFLAGS,
-                       value);
+        *value = nr == VMM_RFLAGS ? x86_flags(x) : part(x, x->at.regs + 8 * nr);
     return 0;
 }
 
-static int set_general(struct x86_cpu *x, uint32_t nr, uint64_t value)
+static APART int set_general(struct x86_cpu *x, uint32_t nr, uint64_t value)
 {
     if (nr > VMM_RFLAGS)
         return unknown("register", nr);
@@ -399,10 +402,8 @@ static int set_general(struct x86_cpu *x, uint32_t nr, uint64_t value)
     } else if (nr == VMM_RIP) {
         x86_set_rip(x, value);
     } else {
-        if (x->loaded)
-            x86_put64(x->now, x->at.regs + 8 * nr, value);
-        /* With these the block under way can go on. */
-        if (!x->loaded || x->behind != 0)
+        x86_put64(x->now, x->at.regs + 8 * nr, value);
+        if (x->behind != 0) /* the block under way can go on with these */
             x86_put(x, x86_general[nr], value);
         else
             x->dirty = true;
@@ -410,15 +411,13 @@ static int set_general(struct x86_cpu *x, uint32_t nr, uint64_t value)
     return 0;
 }
 
-int x86_get(struct vmm_cpu *cpu, vmm_reg reg, union vmm_value *value)
+static APART int get_other(struct x86_cpu *x, vmm_reg reg,
+                           union vmm_value *value)
 {
-    struct x86_cpu *x = cpu->host;
     uint32_t nr = VMM_REG_NR(reg);
     size_t at;
 
     switch (VMM_REG_CLASS(reg)) {
-    case VMM_GENERAL:
-        return get_general(x, nr, &value->u64);
     case VMM_CONTROL:
         return get_control(x, nr, &value->u64);
     case VMM_MSR:
@@ -448,15 +447,26 @@ int x86_get(struct vmm_cpu *cpu, vmm_reg reg, union vmm_value *value)
     }
 }
 
-int x86_set(struct vmm_cpu *cpu, vmm_reg reg, const union vmm_value *value)
+int x86_get(struct vmm_cpu *cpu, vmm_reg reg, union vmm_value *value)
 {
     struct x86_cpu *x = cpu->host;
+    uint32_t nr = VMM_REG_NR(reg);
+
+    if (VMM_REG_CLASS(reg) != VMM_GENERAL)
+        return get_other(x, reg, value);
+    if (nr > 15 || x->loaded)
+        return get_general(x, nr, &value->u64);
+    x->u->reg_read(x->uc, x86_general[nr], &value->u64);
+    return 0;
+}
+
+static APART int set_other(struct x86_cpu *x, vmm_reg reg,
+                           const union vmm_value *value)
+{
     uint32_t nr = VMM_REG_NR(reg);
     size_t at;
 
     switch (VMM_REG_CLASS(reg)) {
-    case VMM_GENERAL:
-        return set_general(x, nr, value->u64);
     case VMM_CONTROL:
         return set_control(x, nr, value->u64);
     case VMM_MSR:
@@ -485,4 +495,17 @@ int x86_set(struct vmm_cpu *cpu, vmm_reg reg, const union vmm_value *value)
     default:
         return unknown("register class", VMM_REG_CLASS(reg));
     }
+}
+
+int x86_set(struct vmm_cpu *cpu, vmm_reg reg, const union vmm_value *value)
+{
+    struct x86_cpu *x = cpu->host;
+    uint32_t nr = VMM_REG_NR(reg);
+
+    if (VMM_REG_CLASS(reg) != VMM_GENERAL)
+        return set_other(x, reg, value);
+    if (nr > 15 || x->loaded)
+        return set_general(x, nr, value->u64);
+    x->u->reg_write(x->uc, x86_general[nr], &value->u64);
+    return 0;
 }
