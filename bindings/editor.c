@@ -45,9 +45,11 @@ static struct editor {
     int (*redraw)(void);
     void (*forget_line)(void);
     char **buffer;
+    const int *end; /* how much of it is in use */
     const char **program, **breaks;
     int *catches, *catches_size, *appends, *over;
     attempt_fn **attempt;
+    void *libedit; /* a symbol that only libedit has, or NULL */
     /* the line that is being read */
     lua_State *L;
     char *line;
@@ -71,6 +73,7 @@ static const struct {
     {"rl_resize_terminal", MEMBER(resize), true},
     {"rl_forced_update_display", MEMBER(redraw), true},
     {"rl_line_buffer", MEMBER(buffer), true},
+    {"rl_end", MEMBER(end), true},
     {"rl_readline_name", MEMBER(program), true},
     {"rl_basic_word_break_characters", MEMBER(breaks), true},
     {"rl_catch_signals", MEMBER(catches), true},
@@ -79,6 +82,7 @@ static const struct {
     {"rl_attempted_completion_function", MEMBER(attempt), true},
     {"rl_catch_sigwinch", MEMBER(catches_size), false},
     {"rl_free_line_state", MEMBER(forget_line), false},
+    {"el_init", MEMBER(libedit), false},
 #undef MEMBER
 };
 
@@ -219,8 +223,26 @@ static int interrupted(lua_State *L, const char *shown)
     return 1;
 }
 
+/* libedit writes to memory that it has given back once a line has a thousand bytes.
+ * So one that gets long is read in pieces: what comes next is on a new line, from
+ * which no way leads back. At once there can come at most a piece out of the
+ * history, or one more that was cut out of this. */
+enum { PIECE = 450 };
+
+static void take_piece(luaL_Buffer *b)
+{
+    luaL_addlstring(b, *editor.buffer, (size_t)*editor.end);
+    editor.remove();
+    fputs("\n", stdout);
+    fflush(stdout);
+    editor.install("", on_line);
+}
+
 static int read_edited(lua_State *L, const char *prompt)
 {
+    luaL_Buffer b;
+
+    luaL_buffinit(L, &b);
     editor.L = L;
     editor.line = NULL;
     editor.done = false;
@@ -234,13 +256,16 @@ static int read_edited(lua_State *L, const char *prompt)
             return interrupted(L, "^C\n");
         }
         editor.read_char();
+        if (!editor.done && editor.libedit && *editor.end > PIECE)
+            take_piece(&b);
     }
     if (!editor.line) {
         fputs("\n", stdout);
         return 0;
     }
-    lua_pushstring(L, editor.line);
+    luaL_addstring(&b, editor.line);
     free(editor.line);
+    luaL_pushresult(&b);
     return 1;
 }
 
@@ -277,8 +302,11 @@ static int edit(lua_State *L)
 /* remember(line): for the arrow keys. */
 static int remember(lua_State *L)
 {
-    if (editor.library)
-        editor.remember(luaL_checkstring(L, 1));
+    size_t n;
+    const char *line = luaL_checklstring(L, 1, &n);
+
+    if (editor.library && (!editor.libedit || n <= PIECE))
+        editor.remember(line);
     return 0;
 }
 

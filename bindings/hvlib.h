@@ -227,6 +227,7 @@ struct run {
     pthread_t thread;
     _Atomic bool signalled; /* that thread was, maybe */
     struct vcpu *failed;    /* its coroutine holds an error; or NULL */
+    bool cut; /* the last handler's time was up: it has no results */
     /* where somebody counts: */
     struct stats_row *_Atomic row; /* of the exit in hand */
     bool exact;                    /* times are */

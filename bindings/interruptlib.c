@@ -66,11 +66,11 @@ void interrupt_catch(void)
     }
 }
 
-static void kick(const struct machine *m)
+static void interrupt(const struct machine *m, bool on)
 {
     for (size_t i = 0; i < sizeof m->cpu / sizeof m->cpu[0]; i++)
         if (m->cpu[i] && m->cpu[i]->cpu)
-            vmm_kick(m->cpu[i]->cpu);
+            vmm_interrupt(m->cpu[i]->cpu, on);
 }
 
 /* `signalled` first: interrupt_end() looks at these two the other way round. */
@@ -94,7 +94,7 @@ void interrupt_timeout(void *ctx)
         signal_handler_of(r);
         if (r == run)
             break;
-        kick(r->m);
+        interrupt(r->m, true);
     }
     pthread_mutex_unlock(&runs->lock);
 }
@@ -103,7 +103,7 @@ void runs_interrupt(struct runs *runs, bool here)
 {
     pthread_mutex_lock(&runs->lock);
     for (struct run *r = runs->innermost; r; r = r->outer) {
-        kick(r->m);
+        interrupt(r->m, true);
         if (!(here && r->handling && pthread_equal(r->thread, runs->main)))
             signal_handler_of(r);
     }
@@ -203,6 +203,7 @@ void run_enter(lua_State *L, struct run *run)
                    "deep",
                    depth);
     pthread_mutex_lock(&runs->lock);
+    interrupt(run->m, false); /* what came as its last run was ending */
     run->outer = runs->innermost;
     runs->innermost = run;
     pthread_mutex_unlock(&runs->lock);

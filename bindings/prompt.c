@@ -58,27 +58,26 @@ static void add_names(lua_State *L, int list)
 }
 
 /* names(object) --> type, { [name] = is it a method? }: what __index of one of
- * our objects looks names up in: a table among its upvalues, and of a vCPU's the
- * one of its architecture. Other objects: nil. */
+ * our objects looks names up in, a table among its upvalues. Other objects: nil. */
 static int names(lua_State *L)
 {
     static const char *const types[] = {HV_MACHINE, HV_VCPU, HV_MEMORY, NULL};
-    struct vcpu *v = luaL_testudata(L, 1, HV_VCPU);
-    int i = 0, upvalue = 1;
+    const char *type;
+    int i = 0;
 
-    while (types[i] && !luaL_testudata(L, 1, types[i]))
-        i++;
-    if (!types[i] || (v && !v->cpu))
+    if (lua_type(L, 1) != LUA_TUSERDATA ||
+        luaL_getmetafield(L, 1, "__name") != LUA_TSTRING)
         return 0;
-    if (v)
-        upvalue = 2 + (int)vmm_arch(v->machine->vm);
-    else if (luaL_testudata(L, 1, HV_MACHINE))
-        upvalue = 2;
+    type = lua_tostring(L, -1);
+    while (types[i] && strcmp(types[i], type) != 0)
+        i++;
+    if (!types[i])
+        return 0;
     lua_settop(L, 1);
     lua_pushstring(L, types[i]);
     lua_newtable(L);
     luaL_getmetafield(L, 1, "__index");
-    if (lua_getupvalue(L, 4, upvalue))
+    if (lua_getupvalue(L, 4, i == 2 ? 1 : 2))
         add_names(L, 3);
     lua_settop(L, 3);
     return 2;

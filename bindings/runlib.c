@@ -64,6 +64,7 @@ static int call(struct run *run, struct vcpu *v, int nargs)
                             : lua_pcall(co, nargs, LUA_MULTRET, CO_MESSAGE);
     bool interrupted = interrupt_end(run, co, before);
 
+    run->cut = false;
     if (status == LUA_OK && v->cpu)
         return VMM_RESUME;
     if (status == LUA_OK) { /* and it has closed the machine */
@@ -72,6 +73,7 @@ static int call(struct run *run, struct vcpu *v, int nargs)
     }
     if (run->timed_out && interrupted) {
         lua_settop(co, CO_BASE);
+        run->cut = true;
         return VMM_RESUME; /* core knows that the time is up */
     }
     run->failed = v;
@@ -145,25 +147,30 @@ static int raise_bad_result(struct run *run, struct vcpu *v, int i)
     return call(run, v, 4);
 }
 
-/* Results go to the result registers; nil leaves its register alone. */
+/* Results go to the result registers, all or none of them; nil leaves its register
+ * alone. */
 static int store_results(struct run *run, struct vcpu *v, const struct abi *abi)
 {
     int n = lua_gettop(v->co) - CO_BASE;
+    union vmm_value value[4];
+    bool given[4];
 
     for (int i = 0; i < n; i++) {
-        int at = CO_BASE + 1 + i;
-        union vmm_value value;
+        uint64_t result = 0;
+        bool is = as_integer(v->co, CO_BASE + 1 + i, &result);
 
-        if (!as_integer(v->co, at, &value.u64)) {
-            if (lua_isnil(v->co, at))
-                continue;
+        if (!is && lua_isnil(v->co, CO_BASE + 1 + i))
+            ; /* also past the last register */
+        else if (!is || i >= abi->outs)
             return raise_bad_result(run, v, i);
+        if (i < abi->outs) {
+            value[i].u64 = result;
+            given[i] = is;
         }
-        if (i >= abi->outs)
-            return raise_bad_result(run, v, i);
-        if (vmm_set(v->cpu, abi->out[i], &value) < 0)
-            return VMM_EHOST;
     }
+    for (int i = 0; i < n && i < abi->outs; i++)
+        if (given[i] && vmm_set(v->cpu, abi->out[i], &value[i]) < 0)
+            return VMM_EHOST;
     lua_settop(v->co, CO_BASE);
     return VMM_RESUME;
 }
@@ -286,7 +293,8 @@ static int device(struct run *run, struct vcpu *v, const struct device *dev)
     rc = call(run, v, nargs);
     if (rc != VMM_RESUME)
         return rc;
-    if (!v->exit->write && !as_integer(v->co, CO_BASE + 1, &v->exit->value))
+    if (!v->exit->write && !run->cut &&
+        !as_integer(v->co, CO_BASE + 1, &v->exit->value))
         return refuse(run, v, &d);
     lua_settop(v->co, CO_BASE);
     return VMM_RESUME;

@@ -366,12 +366,21 @@ static int vcpu_answer(lua_State *L)
 static int vcpu_enter(lua_State *L)
 {
     struct vcpu *v = vcpu_self(L);
+    struct machine *m = v->machine;
+    struct run run = {.m = m}; /* for Ctrl-C: it ends here too */
+    bool inner = m->run != NULL;
     struct vmm_exit exit;
+    int rc;
 
     obj_method(L, 1, "enter");
     if (!lua_isnoneornil(L, 2))
         vcpu_answer(L);
-    if (vmm_enter(v->cpu, &exit) < 0)
+    if (!inner)
+        run_enter(L, &run);
+    rc = vmm_enter(v->cpu, &exit);
+    if (!inner)
+        run_leave(&run);
+    if (rc < 0)
         return obj_fail(L);
     exit_push(L, &exit, 1);
     return 1;

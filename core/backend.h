@@ -26,7 +26,8 @@ enum vmm_poke {
     VMM_POKE_KICK = 1, /* vmm_kick() */
     VMM_POKE_STOP =
         2, /* vmm_stop(), vmm_close(), or another vCPU ended the run */
-    VMM_POKE_TIMEOUT = 4
+    VMM_POKE_TIMEOUT = 4,
+    VMM_POKE_INTERRUPT = 8 /* vmm_interrupt() */
 };
 
 enum { VMM_MAX_BREAK = 16, VMM_MAX_WATCH = 4, VMM_MAX_CPUS = 64 };

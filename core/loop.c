@@ -22,6 +22,9 @@
  * not kept waiting and switching costs little. */
 enum { SLICE = 20000 };
 
+/* What has to end the next entry if it came before that. */
+enum { KICKED = VMM_POKE_KICK | VMM_POKE_INTERRUPT };
+
 struct loop {
     struct vmm *vm;
     const struct vmm_run *run;
@@ -216,8 +219,8 @@ static void poked(struct loop *l, struct vmm_cpu *cpu)
         end(l, cpu, VMM_STOP);
     else if (why & VMM_POKE_TIMEOUT)
         end(l, cpu, VMM_TIMEOUT);
-    else if (why & VMM_POKE_KICK) {
-        atomic_fetch_and(&cpu->poke, ~(unsigned)VMM_POKE_KICK);
+    else if (why & KICKED) {
+        atomic_fetch_and(&cpu->poke, ~(unsigned)KICKED);
         end(l, cpu, VMM_KICK);
     }
 }
@@ -474,7 +477,7 @@ static int begin(struct vmm *vm, struct vmm_cpu *cpu, struct loop *l)
     l->vm = vm;
     l->left = l->run->exits;
     for (unsigned i = 0; i < l->cpus; i++) {
-        atomic_fetch_and(&l->cpu[i]->poke, VMM_POKE_KICK);
+        atomic_fetch_and(&l->cpu[i]->poke, KICKED);
         l->cpu[i]->running = true;
         if (l->run->meters)
             l->cpu[i]->meter = &l->run->meters[l->cpu[i]->index];
@@ -547,6 +550,14 @@ void vmm_kick(struct vmm_cpu *cpu)
     poke(cpu, VMM_POKE_KICK);
 }
 
+void vmm_interrupt(struct vmm_cpu *cpu, bool on)
+{
+    if (on)
+        poke(cpu, VMM_POKE_INTERRUPT);
+    else
+        atomic_fetch_and(&cpu->poke, ~(unsigned)VMM_POKE_INTERRUPT);
+}
+
 /* ---- runs of one exit ---------------------------------------------------- */
 
 static int idle(const struct vmm_cpu *cpu, const char *what)
@@ -565,11 +576,11 @@ int vmm_enter(struct vmm_cpu *cpu, struct vmm_exit *exit)
 
     if (rc < 0)
         return rc;
-    atomic_fetch_and(&cpu->poke, VMM_POKE_KICK);
+    atomic_fetch_and(&cpu->poke, KICKED);
     cpu->slice = 0;
     rc = enter(cpu);
     if (rc == 0 && cpu->exit.kind == VMM_KICK)
-        atomic_fetch_and(&cpu->poke, ~(unsigned)VMM_POKE_KICK);
+        atomic_fetch_and(&cpu->poke, ~(unsigned)KICKED);
     *exit = cpu->exit;
     return rc;
 }

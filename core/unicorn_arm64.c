@@ -42,7 +42,7 @@ static void on_block(uc_engine *uc, uint64_t va, uint32_t size, void *ctx)
     if (va == A64_STUB_ERET)
         return;
     e->end = va + size;
-    if (!is_time(e))
+    if (!is_time(e) && !e->told)
         return;
     if (e->leave == A64_LEAVE_NOT)
         e->leave = A64_LEAVE_BLOCK;
@@ -91,7 +91,7 @@ static uint32_t on_sys(uc_engine *uc, uc_arm64_reg rt,
         a64_publish(e->m, pa);
     else
         a64_publish_all(e->m);
-    e->limit = 0;
+    e->told = true;
     return 0;
 }
 
@@ -347,6 +347,7 @@ static void enter(struct a64_engine *e, struct vmm_exit *exit)
 
     prepare(e);
     e->leave = A64_LEAVE_NOT;
+    e->told = false;
     e->limit = cpu->slice ? start + cpu->slice : UINT64_MAX;
     if (a64_timer_armed(e) && e->limit - start > TIMER_BLOCKS)
         e->limit = start + TIMER_BLOCKS;

@@ -146,6 +146,9 @@ struct a64_engine { /* vmm_cpu.host */
 
     uint64_t blocks, limit; /* executed; leave when there are more */
     uint64_t end;           /* of the block that is being executed */
+    /* Somebody was told of new code: leave before the next block, to learn of it
+     * too. Not at once: the instruction may be one that EL0 may not execute. */
+    bool told;
     enum a64_leave leave;
     uint32_t syndrome;
     uint64_t far;

@@ -386,6 +386,10 @@ int vmm_stop(struct vmm *vm);
  * it is not running, its next run ends at once. Async-signal-safe. */
 void vmm_kick(struct vmm_cpu *cpu);
 
+/* The same, for who can tell which run it is meant for: `on` false takes it back,
+ * when that run has ended and may have done so before. */
+void vmm_interrupt(struct vmm_cpu *cpu, bool on);
+
 /* ---- interrupts, debugging, translation ---------------------------------- */
 
 /* Drive the interrupt line of the vCPU: arm64 IRQ. */

@@ -154,3 +154,14 @@ loop:   add   x2, x2, #1
     t.eq({ cpu.x2, cpu.x3, vm:u64(0x4000) }, { 3000000, 3000000, 3000000 })
     t.ok(stops > 2, "only " .. stops)
 end)
+
+on("cache maintenance that EL0 may not do is its fault, also with two vcpus", function(open)
+    local vm, cpu = guest(open, "ic ivau, x0\n nop", { cpsr = 0x3c0 }) -- EL0
+    vm:load(0x4400, "\xe2\0\0\xd4") -- hvc #7, for exceptions from EL0
+    cpu.vbar_el1 = 0x4000
+    vm:vcpu { pc = 0x8000 }
+    t.eq({ cpu:step().kind, cpu.pc }, { "step", 0x4400 })
+    cpu.pc, cpu.cpsr = 0x1000, 0x3c0
+    local e = cpu:run { timeout = 10 }
+    t.eq({ e.kind, e.imm, cpu.esr_el1 >> 26 }, { "hvc", 7, 0x18 })
+end)

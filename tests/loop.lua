@@ -302,6 +302,17 @@ t.on("a timeout ends an endless handler", function(open)
     end
 end)
 
+t.on("a timeout ends an endless read, which then is all ones", function(open, _, arch)
+    local vm, cpu = t.guest(open, {
+        arm64 = "mov x1, #0x100000\nldrb w2, [x1]\nhvc #0",
+        x86_64 = "mov $0xffff, %ax\nmov %ax, %ds\nmov 0x10, %dl\nout %al, $0xe8",
+    })
+    vm:attach { at = "1M", size = 1, read = function() while true do end end }
+    t.eq(vm:run { timeout = 0.02 }.kind, "timeout")
+    t.eq(arch == "arm64" and cpu.w2 or cpu.dl, 0xff)
+    t.eq(vm:run { timeout = 10 }.kind, "hvc", "and on it goes")
+end)
+
 t.on("a timeout ends a machine inside a handler too", function(open)
     local vm = t.guest(open, COUNT)
     local inner = t.guest(open, SPIN)

@@ -346,5 +346,42 @@ for name, library in pairs(LIBRARIES) do
             tty.say "\4"
             t.ok(tty.finish())
         end)
+
+        t.test("completion of machines and their parts, with " .. name, function()
+            local tty = terminal(library)
+            local arch
+            for _, b in ipairs(hv.backends()) do
+                arch = b.ok and b.arch or arch
+            end
+            enter(tty, ("vm = hv.vm { arch = '%s', memory = '64K' }"):format(arch),
+                  "cpu = vm:vcpu()", "mem = vm:map { at = '1M', size = '64K' }")
+            tty.say "vm.backe\t == nil\n"
+            tty.expect "false\n> "
+            tty.say "type(vm.unma\t)\n"
+            tty.expect '"function"\n> '
+            tty.say((arch == "arm64" and "cpu.vbar_\t" or "cpu.rfl\t") .. " ~= nil\n")
+            tty.expect "true\n> "
+            tty.say "type(cpu.breakp\t)\n"
+            tty.expect '"function"\n> '
+            tty.say "type(mem.prote\t)\n"
+            tty.expect '"function"\n> '
+            tty.say "\4"
+            t.ok(tty.finish())
+        end)
+
+        t.test("long lines, with " .. name, function()
+            local tty = terminal(library)
+            tty.say "y = '"
+            for _ = 1, 30 do
+                tty.say(("b"):rep(100))
+            end
+            tty.say "'\n"
+            tty.expect "b'\n> "
+            tty.say "#y\n"
+            tty.expect "3000 (0xbb8)\n> "
+            tty.say "\27[A\27[A\n" -- libedit does not get such a line back
+            tty.say "\4"
+            t.ok(tty.finish())
+        end)
     end
 end
