@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* main.c - the program hvlua: what the command line asks for, in the order in
  * which lua does it. */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -346,6 +347,11 @@ static int pmain(lua_State *L)
     open_libraries(L, &o);
     set_arg(L, argv, o.script, argc);
     if (o.script < argc && strcmp(argv[o.script], "doctor") == 0) {
+        if (o.script > 1 && !o.version) {
+            fprintf(stderr, "hvlua: doctor takes no options before it: %s\n",
+                    argv[1]);
+            return 0;
+        }
         lua_pushboolean(L, doctor(L, argv + o.script + 1, argc - o.script - 1));
         return 1;
     }
@@ -369,11 +375,25 @@ static void keep_memory(void)
 #endif
 }
 
+/* Where standard input, output or error is closed, the next file to be opened would
+ * be taken for it. */
+static void hold_standard_files(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
     lua_State *L;
     int ok;
 
+    hold_standard_files();
     keep_memory();
     L = luaL_newstate();
     if (!L) {

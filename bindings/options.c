@@ -69,6 +69,11 @@ static const char *nearest_option(const char *word)
     return nearest;
 }
 
+static bool takes_value(const char *name)
+{
+    return strcmp(name, "--backend") == 0 || strcmp(name, "--arch") == 0;
+}
+
 static int unknown(const char *word)
 {
     char what[300], meant[300];
@@ -76,7 +81,8 @@ static int unknown(const char *word)
 
     snprintf(what, sizeof what, "unrecognized option '%s'", word);
     if (nearest && nearest[1] == '-')
-        snprintf(meant, sizeof meant, "%s%s", nearest, value ? value : "");
+        snprintf(meant, sizeof meant, "%s%s", nearest,
+                 value && takes_value(nearest) ? value : "");
     else if (nearest)
         snprintf(meant, sizeof meant, "%s", nearest);
     return complain(what, nearest ? meant : NULL);

@@ -8,8 +8,10 @@
  * so (vm_self). */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <math.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,6 +91,30 @@ static void close_all(int fd[ENDS][2])
         close_fd(&fd[i][0]);
         close_fd(&fd[i][1]);
     }
+}
+
+/* A worker whose parent is killed would go on for ever, and nobody could see it. */
+static void *outlive_nobody(void *arg)
+{
+    const struct timespec half = {.tv_nsec = 500000000};
+    pid_t parent = (pid_t)(intptr_t)arg;
+
+    while (getppid() == parent)
+        nanosleep(&half, NULL);
+    _exit(EXIT_FAILURE);
+}
+
+static void watch_parent(pid_t parent)
+{
+    pthread_t thread;
+    sigset_t all, old;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &old);
+    if (pthread_create(&thread, NULL, outlive_nobody,
+                       (void *)(intptr_t)parent) == 0)
+        pthread_detach(thread);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
 /* In the worker: its output goes to the parent, Ctrl-C ends it, a parent that
@@ -177,7 +203,7 @@ static int spawn_fork(lua_State *L)
     struct process *p;
     struct channel *c;
     int fd[ENDS][2];
-    pid_t pid;
+    pid_t pid, parent = getpid();
 
     luaL_checktype(L, BODY, LUA_TFUNCTION);
     lua_settop(L, BODY);
@@ -200,6 +226,7 @@ static int spawn_fork(lua_State *L)
     }
     if (pid == 0) {
         become_worker(c, fd);
+        watch_parent(parent);
         runs_forked(runs, L);
         forget_siblings(L, ALL);
         live(L, BODY, CHANNEL);

@@ -386,20 +386,36 @@ static void push_row(lua_State *L)
     set_integer(L, "lua", row->ns[STATS_LUA]);
 }
 
+struct under_way {
+    uint64_t runs, began; /* how many there are, and when the outermost began */
+};
+
+static void count_under_way(struct run *run, void *ctx)
+{
+    struct under_way *u = ctx;
+
+    for (; run; run = run->outer) {
+        u->runs++;
+        u->began = run->began;
+    }
+}
+
 /* stats() --> what was counted since it was first called: { runs=, total=,
  * exact= (how many exits, where not all were), rows = { ["kind\nhandler\nsource"]
  * = { count=, guest=, hvlua=, lua= } } }, times in nanoseconds */
 int hv_stats(lua_State *L)
 {
     struct stats *s = find_stats(L);
+    struct under_way u = {0};
 
     if (!s) {
         begin(L);
         s = find_stats(L);
     }
+    runs_look(s->runs, count_under_way, &u); /* a handler may end the program */
     lua_createtable(L, 0, 4);
-    set_integer(L, "runs", s->begun);
-    set_integer(L, "total", s->total);
+    set_integer(L, "runs", s->begun + u.runs);
+    set_integer(L, "total", s->total + (u.began ? clock_now() - u.began : 0));
     if (!s->exact)
         set_integer(L, "exact", s->timed);
     lua_newtable(L);

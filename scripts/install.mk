@@ -130,7 +130,7 @@ libs: $(PRODUCTS) ## build the libraries and the program as they are installed
 # ---- what goes where --------------------------------------------------
 
 COMPLETION := scripts/completion/hvlua
-EXAMPLES := $(wildcard $(addprefix scripts/,demos/*.* labs/*.* embed/*.*))
+EXAMPLES := $(wildcard $(addprefix scripts/,demos/*.* embed/*.*))
 UNICORN := build/deps/lib
 
 # Each calls function $1 with a folder, a mode (or "link"), files and, where that

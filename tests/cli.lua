@@ -343,3 +343,16 @@ t.test("a second Ctrl-C ends what does not listen", function()
     os.remove(path)
     t.eq(status, -2)
 end)
+
+t.test("closed standard files are nobody else's", function()
+    local status = t.run { "sh", "-c", [[exec timeout 10 "$1" <&-]], "sh", t.hvlua }
+    t.eq(status, 0)
+    status = t.run { "sh", "-c", [[exec timeout 10 "$1" -e 'print(1)' >&- 2>&-]], "sh",
+        t.hvlua }
+    t.eq(status, 0)
+end)
+
+t.test("doctor takes no options before it", function()
+    local status, _, err = t.run { t.hvlua, "--stats", "doctor" }
+    t.eq({ status, err }, { 1, "hvlua: doctor takes no options before it: --stats\n" })
+end)

@@ -283,4 +283,7 @@ c_tests()
 lua_tests()
 say("1..%d", count.all)
 say("%d passed, %d failed, %d skipped", count.ok, count.failed, count.skipped)
-os.exit(count.failed == 0)
+if count.all == 0 then
+    io.stderr:write("run.lua: no test has a title like ", table.concat(patterns, ", "), "\n")
+end
+os.exit(count.failed == 0 and count.all > 0)

@@ -173,6 +173,27 @@ t.test("a worker that crashes has said what it was about to do", function()
     t.ok(u:wait(20).error:find "spawn.lua:%d+: .*function", u.report.error)
 end)
 
+t.test("a worker does not outlive its parent, however that ends", function()
+    local core = require "hv.core"
+    local script = os.tmpname()
+    local file <close> = assert(io.open(script, "w"))
+    file:write [[
+        local w = require "hv".spawn(function() while true do end end)
+        io.write(w.pid) io.flush()
+        require "hv.core".pipe { "sh", "-c", "kill -KILL $PPID" }
+    ]]
+    file:close()
+    local _, pid = core.pipe { t.hvlua, script }
+    os.remove(script)
+    local ends = core.clock() + 10
+    local gone
+    repeat
+        core.poll({}, 0.1)
+        gone = core.pipe { "kill", "-0", pid } ~= 0
+    until gone or core.clock() > ends
+    t.ok(tonumber(pid) and gone, pid)
+end)
+
 t.test("a worker that leaves early is no success", function()
     local w <close> = hv.spawn(function() os.exit(3) end)
     local report = w:wait(10)

@@ -146,6 +146,20 @@ t.on("also where exits are too many for a clock", function(_, backend, arch)
     near(row.guest + row.hvlua + row.lua, 190, s.total / 1e6 * 1.2, "sum")
 end)
 
+t.on("a handler may end the program", function(_, backend, arch)
+    local code = arch == "arm64" and [["\2\0\0\xd4"]] or [["\xe6\xe8"]]
+    local status, _, err = t.run({ t.hvlua, "--stats", "-" }, ([[
+        local vm = require "hv".vm { backend = %q, arch = %q, memory = "64K" }
+        vm:load(0x1000, %s)
+        vm:vcpu { pc = 0x1000 }
+        vm:hypercall(0, function() os.exit(7, true) end)
+        vm:run()
+    ]]):format(backend, arch, code))
+    t.eq(status, 7)
+    t.ok(err:find "^hvlua: 1 run, ", err)
+    t.ok(err:find "hvc +0 +stdin:4 +1 ", err)
+end)
+
 t.on("a machine in a handler has its own time", function(_, backend, arch)
     local rows = stats(MACHINE .. [[
         local vm = loop(1)

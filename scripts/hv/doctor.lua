@@ -70,14 +70,24 @@ local INSTALL = { -- what has libunicorn and clang, by package manager
     { "brew", "brew install unicorn" },
 }
 
+-- pcall, but Ctrl-C is for who called us, and no finding.
+local function try_call(fn, ...)
+    local results = table.pack(pcall(fn, ...))
+    if not results[1] and tostring(results[2]):find("interrupted!", 1, true) then
+        error(results[2], 0)
+    end
+    return table.unpack(results, 1, results.n)
+end
+
 local function runs(program)
-    local ok, status = pcall(core.pipe, { program, "--version" })
+    local ok, status = try_call(core.pipe, { program, "--version" })
     return ok and status == 0
 end
 
 -- The command that installs what hvlua needs: `make deps`, as it works from here,
 -- where this is the source tree. First `variable` goes, if that is what is wrong.
-local function install(variable)
+-- `newer`: the system's package is there already, and is too old.
+local function install(variable, newer)
     local given = variable and os.getenv(variable)
     if given and given ~= "" then
         return "unset " .. variable
@@ -88,7 +98,7 @@ local function install(variable)
         return folder == os.getenv "PWD" and "make deps"
             or ("make -C '%s' deps"):format(folder:gsub("'", "'\\''"))
     end
-    for _, manager in ipairs(INSTALL) do
+    for _, manager in ipairs(newer and {} or INSTALL) do
         if runs(manager[1]) then
             return manager[2]
         end
@@ -111,7 +121,7 @@ end
 local function fix_in(why)
     local command = why:match "`([^`]*)`"
     if command == "make deps" or why:find "HVLUA_LIBUNICORN" then
-        return install "HVLUA_LIBUNICORN"
+        return install("HVLUA_LIBUNICORN", why:find "or newer")
     elseif command and command:find "modprobe" then
         return load_kvm()
     end
@@ -197,7 +207,7 @@ local function check_unicorn(about)
         check.status = "warn"
         check.detail = check.detail .. ": older than 2.1: guests store 20 times "
             .. "slower, can abort hvlua, and cannot be x86_64"
-        check.fix = install "HVLUA_LIBUNICORN"
+        check.fix = install("HVLUA_LIBUNICORN", true)
     end
     return check
 end
@@ -210,7 +220,7 @@ end
 
 -- What `program --version` says first; nil: it does not run.
 local function version_of(program)
-    local ok, status, out = pcall(core.pipe, { program, "--version" })
+    local ok, status, out = try_call(core.pipe, { program, "--version" })
     return ok and status == 0 and first_line(out) or nil
 end
 
@@ -222,7 +232,7 @@ local SAMPLE = {
 local function check_assembler(arch)
     local check = { check = "assembler", name = "assembler", arch = arch }
     local sample = SAMPLE[arch]
-    local ok, image = pcall(hv.asm, sample.text, { arch = arch, name = "sample" })
+    local ok, image = try_call(hv.asm, sample.text, { arch = arch, name = "sample" })
     if not ok then
         check.status, check.fix = "fail", install "HVLUA_AS"
         check.detail = first_line(image):gsub("^sample: asm: ", "")

@@ -18,6 +18,7 @@ local complete = require "hv.complete"
 local pretty = require "hv.pretty"
 
 local KEPT = 1000 -- lines of history, give or take as many again
+local MOST = 1 << 22 -- bytes of it
 
 -- ---- history -----------------------------------------------------------
 
@@ -30,10 +31,14 @@ local function history_path()
     return home and home .. "/.hvlua_history"
 end
 
+-- The end of it. What cannot be read, a folder say, counts as empty.
 local function read_lines(path)
     local lines = {}
     local file <close> = io.open(path)
-    for line in file and file:lines() or function() end do
+    local size = file and file:seek "end"
+    local text = size and file:seek("set", math.max(size - MOST, 0))
+        and file:read(MOST)
+    for line in (text or ""):gmatch "[^\n]+" do
         lines[#lines + 1] = line
     end
     return lines
