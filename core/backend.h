@@ -220,4 +220,35 @@ struct vmm_a64_access {
 /* False: not a load or store that can be completed for the guest. */
 bool vmm_a64_decode(uint32_t instruction, struct vmm_a64_access *access);
 
+/* One access of at most 8 bytes that left the guest: each is one exit
+ * (access_arm64.c). */
+struct vmm_a64_piece {
+    uint64_t addr, value;
+    uint8_t size, rt, half;               /* half: which 8 bytes of a vector */
+    bool write, sign, wide, vector, sole; /* sole: clears the other half */
+};
+struct vmm_a64_pieces {
+    struct vmm_a64_piece piece[4];
+    unsigned pieces, next;
+};
+
+/* By the backend's get() and set(); 31 is XZR. */
+uint64_t vmm_arm64_x(struct vmm_cpu *cpu, unsigned n);
+void vmm_arm64_set_x(struct vmm_cpu *cpu, unsigned n, uint64_t value);
+/* The address that an access is to, before it. */
+uint64_t vmm_arm64_address(struct vmm_cpu *cpu,
+                           const struct vmm_a64_access *access);
+/* PC is at a load or store that left the guest, *exit is what vmm_esr_decode()
+ * made of it: complete it but for the exits it needs, and make *exit the first.
+ * It is described by its instruction (NULL: that cannot be read), else by its
+ * syndrome (NULL: that does not tell). */
+void vmm_arm64_access(struct vmm_cpu *cpu, struct vmm_a64_pieces *p,
+                      struct vmm_exit *exit, const uint32_t *instruction,
+                      const struct vmm_esr_access *esr);
+/* The next exit of an access that needs several, if there is one. */
+bool vmm_arm64_next_access(struct vmm_a64_pieces *p, struct vmm_exit *exit);
+/* The last of these exits was a read: its value. */
+void vmm_arm64_answer(struct vmm_cpu *cpu, const struct vmm_a64_pieces *p,
+                      uint64_t value);
+
 #endif

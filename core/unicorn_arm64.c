@@ -167,6 +167,18 @@ static void raw(const struct a64_engine *e, struct vmm_exit *exit)
     exit->pa = page >> 4 << 12 | (e->far & 0xfff);
 }
 
+/* The instruction is looked at even where the syndrome describes it: the
+ * library's syndrome leaves the write-back out. */
+static void accessed(struct a64_engine *e, struct vmm_exit *exit,
+                     const struct vmm_esr_access *esr)
+{
+    uint32_t instruction;
+    bool known = a64_instruction(e, a64_reg(e, UC_ARM64_REG_PC), &instruction);
+
+    vmm_arm64_access(e->cpu, &e->access, exit, known ? &instruction : NULL,
+                     esr);
+}
+
 static void trapped(struct a64_engine *e, struct vmm_exit *exit)
 {
     struct vmm_esr_access access;
@@ -185,7 +197,7 @@ static void trapped(struct a64_engine *e, struct vmm_exit *exit)
         advance(e);
         break;
     case VMM_MMIO:
-        a64_access(e, exit, described, &access);
+        accessed(e, exit, described ? &access : NULL);
         break;
     case VMM_SYSREG:
         trapped_sysreg(e, exit, access.rt);
@@ -224,7 +236,7 @@ static bool in_place(struct a64_engine *e)
     while (exit->kind == VMM_HVC || exit->kind == VMM_MMIO) {
         if (!vmm_deliver(e->cpu) || e->changed)
             break;
-        if (!a64_next_access(e, exit))
+        if (!vmm_arm64_next_access(&e->access, exit))
             return true;
     }
     e->limit = 0;
@@ -402,12 +414,23 @@ static void step_over(struct a64_engine *e, struct vmm_exit *exit)
         exit->kind = VMM_NONE;
 }
 
+static int answer(struct vmm_cpu *cpu, const struct vmm_exit *exit)
+{
+    struct a64_engine *e = cpu->host;
+
+    if (exit->kind == VMM_SYSREG)
+        a64_set_x(e, e->sysreg_rt, exit->value);
+    else
+        vmm_arm64_answer(cpu, &e->access, exit->value);
+    return 0;
+}
+
 static int run(struct vmm_cpu *cpu, struct vmm_exit *exit)
 {
     struct a64_engine *e = cpu->host;
     bool turns = cpu->slice != 0;
 
-    if (a64_next_access(e, exit))
+    if (vmm_arm64_next_access(&e->access, exit))
         return 0;
     e->pass = e->broke && a64_reg(e, UC_ARM64_REG_PC) == e->broke_at;
     e->broke = e->changed = false;
@@ -556,7 +579,7 @@ const struct vmm_ops vmm_unicorn_arm64_ops = {
     .cpu_open = open_cpu,
     .cpu_close = close_cpu,
     .run = run,
-    .answer = a64_answer,
+    .answer = answer,
     .get = a64_get,
     .set = a64_set,
     .irq = irq,

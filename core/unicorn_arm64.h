@@ -8,7 +8,6 @@
  *   unicorn_arm64_state.c   opening an engine, registers, changes of PSTATE
  *   unicorn_arm64_sysreg.c  system registers
  *   unicorn_arm64_el1.c     exceptions of the guest's own: its vectors
- *   unicorn_arm64_access.c  completing loads and stores that left the guest
  *   unicorn_arm64_memory.c  slots for guest memory, stage 2
  *   unicorn_arm64_code.c    translated code: out of date, or too much of it
  *   unicorn_arm64_timer.c   the guest's virtual timer
@@ -122,13 +121,6 @@ struct a64_entry {
     uint64_t pc, sp, sp_el0, sp_el1, elr, spsr, esr, far;
 };
 
-/* One access of at most 8 bytes that left the guest: each is one exit. */
-struct a64_element {
-    uint64_t addr, value;
-    uint8_t size, rt, half;               /* half: which 8 bytes of a vector */
-    bool write, sign, wide, vector, sole; /* sole: clears the other half */
-};
-
 struct a64_engine { /* vmm_cpu.host */
     struct vmm_cpu *cpu;
     struct a64_machine *m;
@@ -157,8 +149,7 @@ struct a64_engine { /* vmm_cpu.host */
     uint64_t emitted, budget; /* bytes of translated code, at most */
     uint64_t seen;            /* of a64_machine.published */
 
-    struct a64_element element[4];
-    unsigned elements, next;
+    struct vmm_a64_pieces access; /* under way */
     struct {
         uint64_t cval;
         uint8_t ctl;
@@ -195,6 +186,8 @@ bool a64_cp_write(const struct a64_engine *e, uint32_t reg, uint64_t value);
 int a64_sp_bank(uint32_t pstate);
 /* The guest physical address of the code at `va`. False: it is mapped nowhere. */
 bool a64_physical(struct a64_engine *e, uint64_t va, uint64_t *pa);
+/* The instruction at `pc`. False: its address is not mapped to memory. */
+bool a64_instruction(struct a64_engine *e, uint64_t pc, uint32_t *instruction);
 /* The guest, or somebody for it, writes SCTLR_EL1. */
 void a64_sctlr_written(struct a64_engine *e, uint64_t value);
 /* Change PSTATE, and with it which stack pointer is SP. */
@@ -230,21 +223,6 @@ bool a64_vector_missing(const struct a64_engine *e);
 /* Undo the entries that led nowhere and describe what started them. */
 void a64_stuck(struct a64_engine *e, struct vmm_exit *exit);
 int a64_inject(struct vmm_cpu *cpu, const struct vmm_event *event);
-
-/* ---- unicorn_arm64_access.c ---------------------------------------------- */
-
-/* The instruction at `pc`. False: its address is not mapped to memory. */
-bool a64_instruction(struct a64_engine *e, uint64_t pc, uint32_t *instruction);
-/* PC is at a load or store that left the guest: complete it but for the exits
- * it needs, and make *exit the first. */
-void a64_access(struct a64_engine *e, struct vmm_exit *exit, bool described,
-                const struct vmm_esr_access *esr);
-/* The address that an access is to, before it. */
-uint64_t a64_address(const struct a64_engine *e,
-                     const struct vmm_a64_access *access);
-/* The next exit of an access that needs several, if there is one. */
-bool a64_next_access(struct a64_engine *e, struct vmm_exit *exit);
-int a64_answer(struct vmm_cpu *cpu, const struct vmm_exit *exit);
 
 /* ---- unicorn_arm64_memory.c ---------------------------------------------- */
 

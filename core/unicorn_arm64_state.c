@@ -111,6 +111,16 @@ bool a64_physical(struct a64_engine *e, uint64_t va, uint64_t *pa)
     return !e->mapped || vmm_arm64_translate(e->cpu, va, pa) > 0;
 }
 
+bool a64_instruction(struct a64_engine *e, uint64_t pc, uint32_t *instruction)
+{
+    uint64_t pa, value;
+
+    if (!a64_physical(e, pc, &pa) || vmm_load(e->cpu->vm, pa, 4, &value) < 0)
+        return false;
+    *instruction = (uint32_t)value;
+    return true;
+}
+
 /* ---- PSTATE -------------------------------------------------------------- */
 
 static uint32_t *flags_in_context(const struct a64_engine *e)

@@ -70,7 +70,7 @@ static void accessed(struct a64_engine *e, const struct vmm_exit *exit,
 
     if (a64_instruction(e, a64_reg(e, UC_ARM64_REG_PC), &instruction) &&
         vmm_a64_decode(instruction, &a)) {
-        *va = a64_address(e, &a);
+        *va = vmm_arm64_address(e->cpu, &a);
         *size = (unsigned)a.size * a.regs;
     } else {
         *va = exit->va;
