@@ -13,6 +13,11 @@
 
 #include "vmm.h"
 
+/* Is backend hvf built in? HVF_LIBRARY: what stands in for the framework. */
+#if (defined(__APPLE__) && defined(__aarch64__)) || defined(HVF_LIBRARY)
+#define VMM_HVF
+#endif
+
 /* A mapped range and its host memory. Backends may keep `slot` for themselves. */
 struct vmm_mem {
     struct vmm_range range;
@@ -113,6 +118,11 @@ struct vmm_ops {
     int (*cpu_open)(struct vmm_cpu *cpu); /* sets cpu->host; reset state */
     void (*cpu_close)(struct vmm_cpu *cpu);
 
+    /* Do body(arg) on the thread that the vCPU is bound to, while the caller
+     * waits: there core's loop runs, with all of the callbacks. NULL: any
+     * thread will do. */
+    void (*on_thread)(struct vmm_cpu *cpu, int (*body)(void *arg), void *arg);
+
     /* Enter the guest until it leaves, and describe that in *exit, which is
      * cpu->exit (all zero when called, but for `value`, which for a read is
      * filled in by core).
@@ -190,6 +200,7 @@ static inline bool vmm_poked(struct vmm_cpu *cpu)
 }
 
 extern const struct vmm_ops vmm_kvm_x86_ops; /* Linux on x86_64 */
+extern const struct vmm_ops vmm_hvf_ops;     /* macOS on arm64 */
 extern const struct vmm_ops vmm_unicorn_arm64_ops, vmm_unicorn_x86_ops;
 
 /* arm64, shared by the backends that get a syndrome (esr.c). */
@@ -202,6 +213,17 @@ struct vmm_esr_access { /* what completes an MMIO or sysreg exit */
  * there); access says where a read's answer goes. False: an MMIO access whose
  * syndrome does not tell: decode the instruction with vmm_a64_decode(). */
 bool vmm_esr_decode(struct vmm_exit *exit, struct vmm_esr_access *access);
+/* Exits whose instruction PC still points at, though it is done: the host has to
+ * go past it. (Past an HVC the processor goes itself; an MMIO access is completed
+ * by vmm_arm64_access().) */
+bool vmm_esr_pc_is_at(enum vmm_kind kind);
+
+/* An exception into EL1, to the vector that PSTATE chooses (exception_arm64.c).
+ * The second is struct vmm_ops's inject. */
+int vmm_arm64_take(struct vmm_cpu *cpu, uint64_t syndrome, uint64_t far);
+int vmm_arm64_inject(struct vmm_cpu *cpu, const struct vmm_event *event);
+/* Where in the vector table, by the level and stack it comes from. */
+uint64_t vmm_arm64_vector(uint64_t pstate);
 
 /* One load or store, decoded from its encoding (a64.c): for the accesses that
  * the syndrome does not describe. */

@@ -166,3 +166,15 @@ bool vmm_esr_decode(struct vmm_exit *exit, struct vmm_esr_access *access)
         return true;
     }
 }
+
+bool vmm_esr_pc_is_at(enum vmm_kind kind)
+{
+    static const bool at[VMM_KINDS] = {
+        [VMM_NONE] = true, /* WFE, cache maintenance */
+        [VMM_SMC] = true,
+        [VMM_WFI] = true,
+        [VMM_SYSREG] = true,
+    };
+
+    return at[kind];
+}

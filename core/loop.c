@@ -320,12 +320,24 @@ struct seat { /* what a vCPU's thread gets */
     pthread_t thread;
 };
 
-static void *alone(void *arg)
+static int alone(void *arg)
 {
     struct seat *seat = arg;
 
     while (!seat->loop->ended)
         turn(seat->loop, seat->cpu);
+    return 0;
+}
+
+static void *take_seat(void *arg)
+{
+    struct seat *seat = arg;
+    struct vmm_cpu *cpu = seat->cpu;
+
+    if (cpu->vm->ops->on_thread)
+        cpu->vm->ops->on_thread(cpu, alone, seat);
+    else
+        alone(seat);
     return NULL;
 }
 
@@ -358,7 +370,7 @@ static void side_by_side(struct loop *l)
         int rc;
 
         seat[n] = (struct seat){.loop = l, .cpu = l->cpu[n]};
-        rc = start(&seat[n].thread, alone, &seat[n]);
+        rc = start(&seat[n].thread, take_seat, &seat[n]);
         if (rc < 0) {
             pthread_mutex_lock(&l->lock);
             fail(l, l->cpu[0], rc);
@@ -366,7 +378,7 @@ static void side_by_side(struct loop *l)
             break;
         }
     }
-    alone(&seat[0]);
+    take_seat(&seat[0]);
     while (--n > 0)
         pthread_join(seat[n].thread, NULL);
 }
@@ -521,7 +533,7 @@ int vmm_run(struct vmm *vm, struct vmm_cpu *cpu, const struct vmm_run *run,
     else if (l.locking)
         side_by_side(&l);
     else if (vm->ops->threads)
-        alone(&(struct seat){.loop = &l, .cpu = l.cpu[0]});
+        take_seat(&(struct seat){.loop = &l, .cpu = l.cpu[0]});
     else
         take_turns(&l);
     watchdog_stop(&l);

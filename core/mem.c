@@ -149,12 +149,46 @@ static int check_file(int file, const struct vmm_range *r, uint64_t page)
     return 0;
 }
 
-/* The host memory of a range; *mapped tells munmap how much. */
-static int back(const struct vmm_range *r, int file, uint8_t **host,
-                size_t *mapped)
+/* An address that is a multiple of `page`, which may be more than the host's own
+ * pages, with `size` bytes of nothing; NULL: errno says why not. */
+static void *reserve(size_t size, size_t page)
+{
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    uint8_t *p = mmap(NULL, size + page, PROT_NONE, flags, -1, 0);
+    size_t before;
+
+    if (p == MAP_FAILED)
+        return NULL;
+    before = -(uintptr_t)p & (page - 1);
+    if (before)
+        munmap(p, before);
+    munmap(p + before + size, page - before);
+    return p + before;
+}
+
+static void *allocate(const struct vmm_range *r, int file, uint64_t page)
 {
     int flags =
         r->shared ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    void *at = NULL, *p;
+
+    if (page > (uint64_t)sysconf(_SC_PAGESIZE)) {
+        at = r->size <= SIZE_MAX - page ? reserve(r->size, page) : NULL;
+        if (!at)
+            return MAP_FAILED;
+        flags |= MAP_FIXED;
+    }
+    p = mmap(at, r->size, PROT_READ | PROT_WRITE, flags, r->shared ? file : -1,
+             r->shared ? (off_t)r->offset : 0);
+    if (p == MAP_FAILED && at)
+        munmap(at, r->size); /* which leaves errno alone when it succeeds */
+    return p;
+}
+
+/* The host memory of a range; *mapped tells munmap how much. */
+static int back(const struct vmm_range *r, int file, uint64_t page,
+                uint8_t **host, size_t *mapped)
+{
     void *p;
 
     if (r->host) {
@@ -162,8 +196,7 @@ static int back(const struct vmm_range *r, int file, uint8_t **host,
         *mapped = 0;
         return 0;
     }
-    p = mmap(NULL, r->size, PROT_READ | PROT_WRITE, flags,
-             r->shared ? file : -1, r->shared ? (off_t)r->offset : 0);
+    p = allocate(r, file, page);
     if (p == MAP_FAILED)
         return vmm_fail(VMM_ENOMEM, "map: 0x%" PRIx64 " bytes: %s", r->size,
                         strerror(errno));
@@ -187,7 +220,7 @@ static int back_file(const struct vmm_range *r, uint64_t page, uint8_t **host,
     if (!r->file)
         return r->shared
                    ? vmm_fail(VMM_EINVAL, "map: shared needs a file to share")
-                   : back(r, -1, host, mapped);
+                   : back(r, -1, page, host, mapped);
     if (r->host)
         return vmm_fail(VMM_EINVAL,
                         "map: %s: a file and host memory exclude "
@@ -199,7 +232,7 @@ static int back_file(const struct vmm_range *r, uint64_t page, uint8_t **host,
         return vmm_fail(VMM_EHOST, "map: %s: %s", r->file, strerror(errno));
     rc = check_file(file, r, page);
     if (rc == 0)
-        rc = back(r, file, host, mapped);
+        rc = back(r, file, page, host, mapped);
     close(file);
     return rc;
 }

@@ -126,7 +126,6 @@ static void trapped_sysreg(struct a64_engine *e, struct vmm_exit *exit,
     vmm_reg reg = VMM_REG(VMM_SYSTEM, exit->reg);
     union vmm_value value = {.u64 = a64_x(e, rt)};
 
-    advance(e);
     if (is_for_script(exit->reg)) {
         e->sysreg_rt = (uint8_t)rt;
         exit->value = exit->write ? value.u64 : 0;
@@ -190,12 +189,9 @@ static void trapped(struct a64_engine *e, struct vmm_exit *exit)
         return;
     }
     described = vmm_esr_decode(exit, &access);
-    switch (exit->kind) {
-    case VMM_NONE: /* WFE, cache maintenance */
-    case VMM_SMC:
-    case VMM_WFI:
+    if (vmm_esr_pc_is_at(exit->kind))
         advance(e);
-        break;
+    switch (exit->kind) {
     case VMM_MMIO:
         accessed(e, exit, described ? &access : NULL);
         break;
@@ -583,6 +579,6 @@ const struct vmm_ops vmm_unicorn_arm64_ops = {
     .get = a64_get,
     .set = a64_set,
     .irq = irq,
-    .inject = a64_inject,
+    .inject = vmm_arm64_inject,
     .debug = a64_debug,
 };

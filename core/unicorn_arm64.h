@@ -222,7 +222,6 @@ bool a64_take(struct a64_engine *e);
 bool a64_vector_missing(const struct a64_engine *e);
 /* Undo the entries that led nowhere and describe what started them. */
 void a64_stuck(struct a64_engine *e, struct vmm_exit *exit);
-int a64_inject(struct vmm_cpu *cpu, const struct vmm_event *event);
 
 /* ---- unicorn_arm64_memory.c ---------------------------------------------- */
 

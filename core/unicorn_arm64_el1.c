@@ -33,19 +33,6 @@ static bool has_address(uint32_t syndrome)
     return ec >= EC_FETCH_LOWER && ec <= EC_DATA;
 }
 
-/* Where in the vector table, by the level and stack it comes from. */
-static uint64_t vector_offset(uint32_t pstate)
-{
-    switch (pstate & A64_MODE) {
-    case A64_EL1H:
-        return 0x200;
-    case A64_EL1T:
-        return 0;
-    default:
-        return 0x400;
-    }
-}
-
 /* PSTATE.SS is the host's debugger's: the guest does not find it in SPSR. */
 static void enter(struct a64_engine *e, uint64_t syndrome, uint64_t pc,
                   uint32_t pstate)
@@ -93,7 +80,7 @@ bool a64_take(struct a64_engine *e)
 {
     uint64_t pc = a64_reg(e, UC_ARM64_REG_PC);
     uint32_t pstate = a64_pstate(e);
-    uint64_t offset = vector_offset(pstate);
+    uint64_t offset = vmm_arm64_vector(pstate);
     uint64_t vector = a64_reg(e, UC_ARM64_REG_VBAR_EL1) + offset;
 
     if (!at_vector(e, pc))
@@ -177,16 +164,4 @@ void a64_stuck(struct a64_engine *e, struct vmm_exit *exit)
              exception_name(was->syndrome), base);
     undo(e);
     e->entry.valid = false;
-}
-
-int a64_inject(struct vmm_cpu *cpu, const struct vmm_event *event)
-{
-    struct a64_engine *e = cpu->host;
-    uint32_t pstate = a64_pstate(e);
-    uint64_t vector = a64_reg(e, UC_ARM64_REG_VBAR_EL1) + vector_offset(pstate);
-
-    enter(e, event->syndrome, a64_reg(e, UC_ARM64_REG_PC), pstate);
-    a64_set_reg(e, UC_ARM64_REG_FAR_EL1, event->far);
-    a64_set_reg(e, UC_ARM64_REG_PC, vector);
-    return 0;
 }

@@ -8,6 +8,9 @@
 
 /* In order of preference: real virtualization before emulation. */
 static const struct vmm_ops *const backends[] = {
+#ifdef VMM_HVF
+    &vmm_hvf_ops,
+#endif
 #if defined(__linux__) && defined(__x86_64__)
     &vmm_kvm_x86_ops,
 #endif
@@ -20,6 +23,7 @@ static const struct vmm_ops *const backends[] = {
 static const struct {
     const char *name, *host;
 } known[] = {
+    {"hvf", "hvf runs arm64 guests on macOS on Apple Silicon"},
     {"kvm", "kvm runs x86_64 guests on Linux x86_64 hosts"},
     {"unicorn", "unicorn runs arm64 and x86_64 guests"},
 };
@@ -71,7 +75,7 @@ static const char *missing(const char *name, enum vmm_arch arch,
     for (int i = 0; i < KNOWN; i++)
         if (strcmp(known[i].name, name) == 0)
             return known[i].host;
-    return "no such backend: use \"kvm\" or \"unicorn\"";
+    return "no such backend: use \"hvf\", \"kvm\" or \"unicorn\"";
 }
 
 const char *vmm_probe(const char *name, enum vmm_arch arch)

@@ -12,7 +12,7 @@ static void test_names(void)
     CHECK(vmm_arch_find("arm64") == VMM_ARM64);
     CHECK(strcmp(vmm_arch_name(VMM_X86_64), "x86_64") == 0);
     FAILS(vmm_arch_find("z80"), VMM_EINVAL, "\"z80\"");
-    CHECK(strcmp(vmm_backend_name(0), "kvm") == 0);
+    CHECK(strcmp(vmm_backend_name(0), "hvf") == 0);
     CHECK(!vmm_backend_name(-1) && !vmm_backend_name(1000));
     for (int i = VMM_HVC; i < VMM_KINDS; i++)
         CHECK(vmm_kind_find(vmm_kind_name((enum vmm_kind)i)) == i);

@@ -512,7 +512,7 @@ t.test("bash completes", function()
              option .. " is not in " .. all)
     end
     t.eq(completes "--ba", "--backend= ")
-    t.eq(completes("--backend", "="), "kvm unicorn ")
+    t.eq(completes("--backend", "="), "hvf kvm unicorn ")
     t.eq(completes("--backend", "=", "u"), "unicorn ")
     t.eq(completes("--arch", "=", "x"), "x86_64 ")
     t.eq(completes "hel", "hello.lua ")

@@ -185,7 +185,7 @@ function t.on(arch, name, fn)
     end
     for _, b in ipairs(hv.backends()) do
         local title = ("%s: %s [%s %s]"):format(current, name, b.name, b.arch)
-        local possible = b.ok or not b.why:find "^kvm runs " -- not here, ever
+        local possible = b.ok or not b.why:find "^%w+ runs " -- not here, ever
         if possible and (arch == nil or arch == b.arch) then
             run(title, function()
                 if not b.ok then

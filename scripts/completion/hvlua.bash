@@ -36,7 +36,7 @@ _hvlua()
     elif [[ $prev == -e || $prev == -l ]]; then
         return
     elif [[ $prev == --backend ]]; then
-        COMPREPLY=($(compgen -W $'kvm\nunicorn' -- "$cur"))
+        COMPREPLY=($(compgen -W $'hvf\nkvm\nunicorn' -- "$cur"))
     elif [[ $prev == --arch ]]; then
         COMPREPLY=($(compgen -W $'arm64\nx86_64' -- "$cur"))
     elif [[ $cur == -* ]]; then

@@ -9,7 +9,7 @@ _arguments -S \
     '-E[ignore LUA_INIT, LUA_PATH and LUA_CPATH]' \
     '-W[turn warnings on]' \
     '(-v --version)'{-v,--version}'[show versions]' \
-    '--backend=[the backend where a script names none]:backend:(kvm unicorn)' \
+    '--backend=[the backend where a script names none]:backend:(hvf kvm unicorn)' \
     "--arch=[the guests' architecture where a script names none]:architecture:(arm64 x86_64)" \
     '--stats[count exits, and tell where the time went]' \
     '--help[show what there is]' \

@@ -28,6 +28,7 @@
 
 --- What runs guests, in the order in which hv.vm() tries them.
 ---@alias hv.backend.name
+---| "hvf" # macOS's Hypervisor.framework: arm64 guests on Apple Silicon
 ---| "kvm" # Linux /dev/kvm: x86_64 guests on x86_64 hosts
 ---| "unicorn" # emulation by libunicorn 2: arm64 and x86_64 guests anywhere
 

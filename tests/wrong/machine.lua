@@ -19,7 +19,7 @@ t.test("machines that cannot be", function()
         { function() hv.vm { arch = true } end, "hv.vm: arch: a string expected, got boolean" },
         { function() hv.vm { arch = "arm64\0" } end, 'hv.vm: arch: "arm64": has a zero byte' },
         { function() hv.vm { backend = 7 } end, "hv.vm: backend: a string expected, got number" },
-        { function() hv.vm { backend = "Kvm" } end, 'backend "Kvm": arm64 guests: no such backend: use "kvm"' },
+        { function() hv.vm { backend = "Kvm" } end, 'backend "Kvm": arm64 guests: no such backend: use "hvf", "kvm"' },
         { function() hv.vm { backend = "" } end, 'backend "": arm64 guests: no such backend' },
         { function() hv.vm { backend = "kvm\0" } end, 'hv.vm: backend: "kvm": has a zero byte' },
         { function() hv.vm { Arch = "arm64" } end, 'hv.vm: unknown field "Arch": did you mean "arch"?' },

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/* hvf.h - what the files of the Hypervisor.framework backend share: arm64 guests
+ * on Apple Silicon, macOS 11 and later.
+ *   hvf.c         the ops: the machine and its memory
+ *   hvf_calls.c   the framework's functions, and its errors in words
+ *   hvf_thread.c  the thread that a vCPU lives on
+ *   hvf_cpu.c     a vCPU and its registers
+ *   hvf_run.c     entering the guest, and what it is left with
+ *   hvf_debug.c   single step, breakpoints, watchpoints
+ * Only these include this, or the framework's header. */
+#ifndef VMM_HVF_H
+#define VMM_HVF_H
+
+#include <Hypervisor/Hypervisor.h>
+#include <mach/mach_time.h>
+#include <pthread.h>
+
+#include "backend.h"
+
+/* ---- hvf_calls.c --------------------------------------------------------- */
+
+/* Each of the framework's functions that is called, without its "hv_", and the
+ * first macOS that has it (1100 is 11.0). They are looked up when a machine is
+ * opened: so one program runs on every macOS, on what stands in for one
+ * (HVLUA_HYPERVISOR), and starts faster than one that is linked to it. */
+#define HVF_CALLS(X)                                                           \
+    X(vm_create, 1100)                                                         \
+    X(vm_destroy, 1100)                                                        \
+    X(vm_map, 1100)                                                            \
+    X(vm_unmap, 1100)                                                          \
+    X(vm_protect, 1100)                                                        \
+    X(vm_get_max_vcpu_count, 1100)                                             \
+    X(vcpu_config_create, 1100)                                                \
+    X(vcpu_config_get_feature_reg, 1100)                                       \
+    X(vcpu_create, 1100)                                                       \
+    X(vcpu_destroy, 1100)                                                      \
+    X(vcpu_run, 1100)                                                          \
+    X(vcpus_exit, 1100)                                                        \
+    X(vcpu_get_reg, 1100)                                                      \
+    X(vcpu_set_reg, 1100)                                                      \
+    X(vcpu_get_simd_fp_reg, 1100)                                              \
+    X(vcpu_set_simd_fp_reg, 1100)                                              \
+    X(vcpu_get_sys_reg, 1100)                                                  \
+    X(vcpu_set_sys_reg, 1100)                                                  \
+    X(vcpu_set_pending_interrupt, 1100)                                        \
+    X(vcpu_set_trap_debug_exceptions, 1100)                                    \
+    X(vcpu_set_vtimer_mask, 1100)                                              \
+    X(vm_config_create, 1300)                                                  \
+    X(vm_config_get_max_ipa_size, 1300)                                        \
+    X(vm_config_set_ipa_size, 1300)
+
+struct hvf_calls {
+#define X(name, since) __typeof__(hv_##name) *name;
+    HVF_CALLS(X)
+#undef X
+    void *library;
+    /* Not the framework's, but of the same system. */
+    void (*icache_invalidate)(void *start, size_t size);
+    void (*os_release)(void *object);
+    int (*timebase)(struct mach_timebase_info *info);
+};
+
+/* Why there is no such framework here, in words; NULL: *c is filled in, but for
+ * functions that this macOS lacks. */
+const char *hvf_load(struct hvf_calls *c, char *buffer, size_t size);
+/* vmm_fail() with "hvf: what: <the error in words, and what to do>". */
+int hvf_fail(const char *what, hv_return_t error);
+
+/* ---- hvf_thread.c -------------------------------------------------------- */
+
+/* The framework binds a vCPU to the thread that has made it, and from any other
+ * one a call does nothing, or brings the Mac down. So each has its own, with all
+ * signals blocked but those that are sent to it: one that arrives inside the
+ * guest is an exit of no kind. */
+struct hvf_thread {
+    pthread_t id;
+    pthread_mutex_t lock;
+    pthread_cond_t news;
+    int (*body)(void *arg); /* what there is to do, or NULL */
+    void *arg;
+    int rc;        /* how it went, */
+    char why[512]; /* and why */
+    bool end;
+    pid_t owner; /* the process; a fork of it has no such thread */
+};
+
+int hvf_thread_open(struct hvf_thread *t);
+void hvf_thread_close(struct hvf_thread *t);
+/* body(arg) on that thread, while the caller waits: what it returns, with
+ * vmm_why(). VMM_ESTATE in a forked child. */
+int hvf_do(struct hvf_thread *t, int (*body)(void *arg), void *arg);
+
+/* ---- machines and vCPUs -------------------------------------------------- */
+
+struct hvf_machine { /* vmm.host */
+    struct hvf_calls call;
+    unsigned ipa_bits; /* of guest physical addresses */
+    pid_t owner;       /* the process; a fork of it has no machine */
+};
+
+struct hvf_cpu { /* vmm_cpu.host */
+    struct vmm_cpu *cpu;
+    struct hvf_machine *m;
+    const struct hvf_calls *call;
+    struct hvf_thread thread;
+    hv_vcpu_t id;
+    hv_vcpu_exit_t *exit; /* the framework's, rewritten by each run */
+    bool made;
+
+    struct vmm_a64_pieces access; /* under way */
+    uint8_t sysreg_rt;            /* where the answer to a VMM_SYSREG goes */
+    bool irq;                     /* the line; asserted for one run at a time */
+    bool fired; /* the timer has, and is masked until its line drops */
+    struct vmm_exit held; /* to be given before the guest is entered again */
+
+    /* hvf_debug.c */
+    bool tracing; /* MDSCR_EL1 is ours, the guest's in mdscr */
+    uint64_t mdscr;
+    bool broke; /* the last exit was VMM_BREAK at broke_at */
+    uint64_t broke_at;
+};
+
+enum { /* system registers that several places name */
+       HVF_MDSCR_EL1 = VMM_A64_SYSREG(2, 0, 0, 2, 2)
+};
+
+/* VMM_ESTATE in a forked child, which has no machine; else 0. */
+int hvf_owned(const struct hvf_machine *m, const char *what);
+
+/* ---- hvf_cpu.c ----------------------------------------------------------- */
+
+int hvf_cpu_open(struct vmm_cpu *cpu);
+void hvf_cpu_close(struct vmm_cpu *cpu);
+int hvf_get(struct vmm_cpu *cpu, vmm_reg reg, union vmm_value *value);
+int hvf_set(struct vmm_cpu *cpu, vmm_reg reg, const union vmm_value *value);
+/* On the vCPU's thread: a register that there certainly is. */
+uint64_t hvf_reg(const struct hvf_cpu *h, hv_reg_t reg);
+void hvf_set_reg(const struct hvf_cpu *h, hv_reg_t reg, uint64_t value);
+uint64_t hvf_sys(const struct hvf_cpu *h, uint16_t reg);
+void hvf_set_sys(const struct hvf_cpu *h, uint16_t reg, uint64_t value);
+
+/* ---- hvf_run.c ----------------------------------------------------------- */
+
+int hvf_run(struct vmm_cpu *cpu, struct vmm_exit *exit);
+int hvf_answer(struct vmm_cpu *cpu, const struct vmm_exit *exit);
+void hvf_kick(struct vmm_cpu *cpu);
+/* Enter the guest once. 0: *exit says why it was left; VMM_NONE: it goes on. */
+int hvf_enter(struct hvf_cpu *h, struct vmm_exit *exit);
+
+/* ---- hvf_debug.c --------------------------------------------------------- */
+
+int hvf_debug(struct vmm_cpu *cpu);
+/* Arm what the debugger wants for one entry, and take it back after it. */
+void hvf_debug_begin(struct hvf_cpu *h, bool step);
+void hvf_debug_end(struct hvf_cpu *h);
+/* Before the first entry of a run: past the breakpoint that ended the last. Of an
+ * exit: what the debugger has to do with it. */
+int hvf_debug_pass(struct hvf_cpu *h, struct vmm_exit *exit);
+int hvf_debug_exit(struct hvf_cpu *h, struct vmm_exit *exit);
+
+#endif

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+/* hvf_run.c - into the guest by Hypervisor.framework, and what it is left with. */
+#include "backend.h"
+
+#ifdef VMM_HVF
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "hvf.h"
+
+enum { UNKNOWN_MOST = 1000 }; /* exits of no kind, in a row */
+
+enum {
+    CNTV_CTL_EL0 = VMM_A64_SYSREG(3, 3, 14, 3, 1),
+    CNTV_ENABLE = 1,
+    CNTV_IMASK = 2,
+    CNTV_ISTATUS = 4
+};
+
+void hvf_kick(struct vmm_cpu *cpu)
+{
+    const struct hvf_cpu *h = cpu->host;
+    hv_vcpu_t id = h->id;
+
+    h->call->vcpus_exit(&id, 1);
+}
+
+/* ---- what an exception becomes ------------------------------------------- */
+
+/* The instruction at PC. False: its address is not mapped to memory. */
+static bool instruction(struct vmm_cpu *cpu, uint32_t *word)
+{
+    uint64_t pc = hvf_reg(cpu->host, HV_REG_PC), pa, value;
+
+    if (vmm_arm64_translate(cpu, pc, &pa) <= 0 ||
+        vmm_load(cpu->vm, pa, 4, &value) < 0)
+        return false;
+    *word = (uint32_t)value;
+    return true;
+}
+
+/* Memory that has been mapped since, or whose rights have come back: once more. */
+static bool is_past(const struct hvf_cpu *h, const struct vmm_exit *exit)
+{
+    const struct vmm_mem *mem = vmm_mem_at(h->cpu->vm, exit->pa);
+
+    return mem && mem->range.prot & (exit->write ? VMM_W : VMM_R);
+}
+
+static void accessed(struct hvf_cpu *h, struct vmm_exit *exit,
+                     const struct vmm_esr_access *access)
+{
+    uint32_t word;
+    bool known = instruction(h->cpu, &word);
+
+    if (is_past(h, exit)) {
+        exit->kind = VMM_NONE;
+        return;
+    }
+    vmm_arm64_access(h->cpu, &h->access, exit, known ? &word : NULL, access);
+}
+
+/* BRK comes to the host whenever it debugs, but may be the guest's own. */
+static void trapped_brk(struct hvf_cpu *h, struct vmm_exit *exit)
+{
+    if (h->cpu->debug.trap)
+        return;
+    vmm_arm64_take(h->cpu, exit->syndrome, 0);
+    exit->kind = VMM_NONE;
+}
+
+static void trapped(struct hvf_cpu *h, struct vmm_exit *exit)
+{
+    struct vmm_esr_access access;
+    bool described = vmm_esr_decode(exit, &access);
+
+    if (vmm_esr_pc_is_at(exit->kind))
+        hvf_set_reg(h, HV_REG_PC, hvf_reg(h, HV_REG_PC) + 4);
+    switch (exit->kind) {
+    case VMM_MMIO:
+        accessed(h, exit, described ? &access : NULL);
+        break;
+    case VMM_SYSREG:
+        h->sysreg_rt = access.rt;
+        exit->value = exit->write ? vmm_arm64_x(h->cpu, access.rt) : 0;
+        break;
+    case VMM_BRK:
+        trapped_brk(h, exit);
+        break;
+    default:
+        break;
+    }
+}
+
+/* ---- entering ------------------------------------------------------------ */
+
+/* The framework masks the timer when it fires. It is to fire again once what
+ * it fired for is over: its line has dropped. */
+static void unmask_timer(struct hvf_cpu *h)
+{
+    uint64_t ctl;
+
+    if (!h->fired)
+        return;
+    ctl = hvf_sys(h, CNTV_CTL_EL0);
+    if ((ctl & (CNTV_ENABLE | CNTV_IMASK | CNTV_ISTATUS)) ==
+        (CNTV_ENABLE | CNTV_ISTATUS))
+        return;
+    h->call->vcpu_set_vtimer_mask(h->id, false);
+    h->fired = false;
+}
+
+int hvf_enter(struct hvf_cpu *h, struct vmm_exit *exit)
+{
+    hv_return_t rc;
+
+    if (h->irq) /* for one run at a time */
+        h->call->vcpu_set_pending_interrupt(h->id, HV_INTERRUPT_TYPE_IRQ, true);
+    unmask_timer(h);
+    rc = h->call->vcpu_run(h->id);
+    if (rc != HV_SUCCESS)
+        return hvf_fail("run", rc);
+    exit->reason = h->exit->reason;
+    if (h->exit->reason == HV_EXIT_REASON_VTIMER_ACTIVATED) {
+        h->fired = true;
+        exit->kind = VMM_TIMER;
+    } else if (h->exit->reason == HV_EXIT_REASON_EXCEPTION) {
+        exit->syndrome = h->exit->exception.syndrome;
+        exit->va = h->exit->exception.virtual_address;
+        exit->pa = h->exit->exception.physical_address;
+        trapped(h, exit);
+    }
+    return 0;
+}
+
+/* An exit that is no more than a signal, or a kick from before: go on, but not
+ * for ever. */
+static int go_on(struct hvf_cpu *h, struct vmm_exit *exit)
+{
+    unsigned unknown = 0;
+
+    for (;;) {
+        int rc;
+
+        if (vmm_poked(h->cpu)) {
+            exit->kind = VMM_KICK;
+            return 0;
+        }
+        *exit = (struct vmm_exit){0};
+        rc = hvf_enter(h, exit);
+        if (rc < 0 || exit->kind != VMM_NONE)
+            return rc;
+        if (exit->reason == HV_EXIT_REASON_EXCEPTION && h->cpu->debug.step) {
+            exit->kind = VMM_STEP; /* over what concerns nobody else */
+            return 0;
+        }
+        if (exit->reason < HV_EXIT_REASON_UNKNOWN)
+            unknown = 0;
+        else if (++unknown == UNKNOWN_MOST)
+            return vmm_fail(VMM_EHOST,
+                            "hvf: run: the framework left the guest %d times "
+                            "without a reason: do signals come in on this "
+                            "thread?",
+                            UNKNOWN_MOST);
+    }
+}
+
+int hvf_run(struct vmm_cpu *cpu, struct vmm_exit *exit)
+{
+    struct hvf_cpu *h = cpu->host;
+    int rc;
+
+    if (vmm_arm64_next_access(&h->access, exit))
+        return 0;
+    if (h->held.kind != VMM_NONE) {
+        *exit = h->held;
+        h->held.kind = VMM_NONE;
+        return 0;
+    }
+    rc = hvf_debug_pass(h, exit);
+    if (rc < 0 || exit->kind != VMM_NONE)
+        return rc;
+    hvf_debug_begin(h, cpu->debug.step);
+    rc = go_on(h, exit);
+    hvf_debug_end(h);
+    return rc < 0 ? rc : hvf_debug_exit(h, exit);
+}
+
+int hvf_answer(struct vmm_cpu *cpu, const struct vmm_exit *exit)
+{
+    struct hvf_cpu *h = cpu->host;
+
+    if (exit->kind == VMM_SYSREG)
+        vmm_arm64_set_x(cpu, h->sysreg_rt, exit->value);
+    else
+        vmm_arm64_answer(cpu, &h->access, exit->value);
+    return 0;
+}
+#endif
