@@ -17,7 +17,7 @@ static const char usage[] =
     "  -v, --version    show versions\n"
     "  -E               ignore LUA_INIT, LUA_PATH and LUA_CPATH\n"
     "  -W               turn warnings on\n"
-    "  --backend=NAME   the backend where a script names none: hvf, kvm, unicorn\n"
+    "  --backend=NAME   where a script names no backend: hvf, kvm, unicorn\n"
     "  --arch=NAME      the guests' architecture where a script names none:\n"
     "                   arm64, x86_64\n"
     "  --stats          count exits, and tell where the time went\n"

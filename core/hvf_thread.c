@@ -3,15 +3,12 @@
 #include "backend.h"
 
 #ifdef VMM_HVF
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "hvf.h"
-
-/* Scripts run on it: as much stack as the main thread has. */
-enum { STACK = 8 << 20 };
+#include "thread.h"
 
 static void *live(void *arg)
 {
@@ -35,41 +32,19 @@ static void *live(void *arg)
     return NULL;
 }
 
-/* SIGURG stays open: it interrupts handlers, which run here too. */
-static void block_signals(sigset_t *old)
-{
-    sigset_t most;
-
-    sigfillset(&most);
-    sigdelset(&most, SIGURG);
-    sigdelset(&most, SIGSEGV);
-    sigdelset(&most, SIGBUS);
-    sigdelset(&most, SIGILL);
-    sigdelset(&most, SIGFPE);
-    sigdelset(&most, SIGTRAP);
-    pthread_sigmask(SIG_BLOCK, &most, old);
-}
-
 int hvf_thread_open(struct hvf_thread *t)
 {
-    pthread_attr_t attr;
-    sigset_t old;
     int rc;
 
     pthread_mutex_init(&t->lock, NULL);
     pthread_cond_init(&t->news, NULL);
-    pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, STACK);
-    block_signals(&old);
-    rc = pthread_create(&t->id, &attr, live, t);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    pthread_attr_destroy(&attr);
     t->owner = getpid();
+    rc = vmm_thread_start(&t->id, live, t);
     if (rc == 0)
         return 0;
     pthread_cond_destroy(&t->news);
     pthread_mutex_destroy(&t->lock);
-    return vmm_fail(VMM_EHOST, "hvf: vcpu: no thread: %s", strerror(rc));
+    return rc;
 }
 
 void hvf_thread_close(struct hvf_thread *t)

@@ -7,16 +7,15 @@
  * exits are delivered one at a time. A run ends once: the first to end it leaves
  * its exit in struct loop and pokes the rest; an exit that another vCPU had in
  * its hands by then is held and delivered first in the next run. */
-#include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "backend.h"
 #include "meter.h"
+#include "thread.h"
 
 /* A turn in basic blocks: some 20 us of emulated code, so that a lock holder is
  * not kept waiting and switching costs little. */
@@ -39,12 +38,7 @@ struct loop {
     struct vmm_cpu *who;
     int result;
     char why[512];
-    struct { /* the watchdog of a run with a timeout */
-        pthread_t thread;
-        pthread_mutex_t lock;
-        pthread_cond_t wake;
-        bool on, done;
-    } dog;
+    struct vmm_watchdog dog; /* of a run with a timeout */
 };
 
 /* ---- one entry ----------------------------------------------------------- */
@@ -341,25 +335,6 @@ static void *take_seat(void *arg)
     return NULL;
 }
 
-/* A thread of ours must not catch the program's signals: SIGINT interrupts what
- * the main thread does. Those that are sent to a thread stay open: real-time ones,
- * for ops->kick, and SIGURG, for who wants to interrupt a callback. */
-static int start(pthread_t *thread, void *(*body)(void *), void *arg)
-{
-    sigset_t most, old;
-    int rc;
-
-    sigemptyset(&most);
-    for (int i = 1; i < 32; i++)
-        if (i != SIGSEGV && i != SIGBUS && i != SIGILL && i != SIGFPE &&
-            i != SIGURG)
-            sigaddset(&most, i);
-    pthread_sigmask(SIG_BLOCK, &most, &old);
-    rc = pthread_create(thread, NULL, body, arg);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return rc ? vmm_fail(VMM_EHOST, "machine: no thread: %s", strerror(rc)) : 0;
-}
-
 static void side_by_side(struct loop *l)
 {
     struct seat seat[VMM_MAX_CPUS];
@@ -370,7 +345,7 @@ static void side_by_side(struct loop *l)
         int rc;
 
         seat[n] = (struct seat){.loop = l, .cpu = l->cpu[n]};
-        rc = start(&seat[n].thread, take_seat, &seat[n]);
+        rc = vmm_thread_start(&seat[n].thread, take_seat, &seat[n]);
         if (rc < 0) {
             pthread_mutex_lock(&l->lock);
             fail(l, l->cpu[0], rc);
@@ -383,93 +358,16 @@ static void side_by_side(struct loop *l)
         pthread_join(seat[n].thread, NULL);
 }
 
-/* ---- the watchdog -------------------------------------------------------- */
+/* ---- time limits --------------------------------------------------------- */
 
-#ifdef __APPLE__
-static int wait_for(pthread_cond_t *wake, pthread_mutex_t *lock, uint64_t ns)
-{
-    struct timespec t = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
-
-    return pthread_cond_timedwait_relative_np(wake, lock, &t);
-}
-
-static void cond_init(pthread_cond_t *wake)
-{
-    pthread_cond_init(wake, NULL);
-}
-#else
-static int wait_for(pthread_cond_t *wake, pthread_mutex_t *lock, uint64_t ns)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    t.tv_sec += (time_t)(ns / 1000000000);
-    t.tv_nsec += (long)(ns % 1000000000);
-    if (t.tv_nsec >= 1000000000) {
-        t.tv_sec++;
-        t.tv_nsec -= 1000000000;
-    }
-    return pthread_cond_timedwait(wake, lock, &t);
-}
-
-static void cond_init(pthread_cond_t *wake)
-{
-    pthread_condattr_t clock;
-
-    pthread_condattr_init(&clock);
-    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-    pthread_cond_init(wake, &clock);
-    pthread_condattr_destroy(&clock);
-}
-#endif
-
-enum { AGAIN = 20000000 }; /* see struct vmm_run, on_timeout */
-
-static void *watch(void *arg)
+static void time_is_up(void *arg)
 {
     struct loop *l = arg;
-    uint64_t ns = l->run->timeout;
 
-    pthread_mutex_lock(&l->dog.lock);
-    while (!l->dog.done) {
-        if (wait_for(&l->dog.wake, &l->dog.lock, ns) != ETIMEDOUT)
-            continue;
-        for (unsigned i = 0; i < l->cpus; i++)
-            poke(l->cpu[i], VMM_POKE_TIMEOUT);
-        if (l->run->on_timeout)
-            l->run->on_timeout(l->run->ctx);
-        ns = AGAIN;
-    }
-    pthread_mutex_unlock(&l->dog.lock);
-    return NULL;
-}
-
-static int watchdog_start(struct loop *l)
-{
-    int rc;
-
-    if (l->run->timeout == 0)
-        return 0;
-    pthread_mutex_init(&l->dog.lock, NULL);
-    cond_init(&l->dog.wake);
-    rc = start(&l->dog.thread, watch, l);
-    l->dog.on = rc == 0;
-    return rc;
-}
-
-static void watchdog_stop(struct loop *l)
-{
-    if (l->run->timeout == 0)
-        return;
-    if (l->dog.on) {
-        pthread_mutex_lock(&l->dog.lock);
-        l->dog.done = true;
-        pthread_cond_signal(&l->dog.wake);
-        pthread_mutex_unlock(&l->dog.lock);
-        pthread_join(l->dog.thread, NULL);
-    }
-    pthread_cond_destroy(&l->dog.wake);
-    pthread_mutex_destroy(&l->dog.lock);
+    for (unsigned i = 0; i < l->cpus; i++)
+        poke(l->cpu[i], VMM_POKE_TIMEOUT);
+    if (l->run->on_timeout)
+        l->run->on_timeout(l->run->ctx);
 }
 
 /* ---- runs ---------------------------------------------------------------- */
@@ -527,7 +425,9 @@ int vmm_run(struct vmm *vm, struct vmm_cpu *cpu, const struct vmm_run *run,
     if (rc < 0)
         return rc;
     vm->loop = &l;
-    l.result = watchdog_start(&l);
+    l.dog = (struct vmm_watchdog){
+        .ns = run->timeout, .bark = time_is_up, .ctx = &l};
+    l.result = vmm_watchdog_start(&l.dog);
     if (l.result < 0)
         memcpy(l.why, vmm_why(), sizeof l.why);
     else if (l.locking)
@@ -536,7 +436,7 @@ int vmm_run(struct vmm *vm, struct vmm_cpu *cpu, const struct vmm_run *run,
         take_seat(&(struct seat){.loop = &l, .cpu = l.cpu[0]});
     else
         take_turns(&l);
-    watchdog_stop(&l);
+    vmm_watchdog_stop(&l.dog);
     finish(&l);
     vm->loop = NULL;
     *exit = l.exit;
