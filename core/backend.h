@@ -224,6 +224,17 @@ int vmm_arm64_take(struct vmm_cpu *cpu, uint64_t syndrome, uint64_t far);
 int vmm_arm64_inject(struct vmm_cpu *cpu, const struct vmm_event *event);
 /* Where in the vector table, by the level and stack it comes from. */
 uint64_t vmm_arm64_vector(uint64_t pstate);
+/* Does an exception with this syndrome tell an address, in FAR_EL1? */
+bool vmm_arm64_has_address(uint64_t syndrome);
+/* Make *exit say that this exception of the guest's own found no handler at
+ * `vector`, `offset` bytes into its table; `missing`: not even a table. */
+void vmm_arm64_no_handler(struct vmm_exit *exit, uint64_t syndrome,
+                          uint64_t far, uint64_t vector, uint64_t offset,
+                          bool missing);
+/* The host could not fetch what PC is at. If that is the guest's vector for the
+ * exception in its own registers: go back to before, as far as these tell, and
+ * make *exit say so. */
+bool vmm_arm64_untake(struct vmm_cpu *cpu, struct vmm_exit *exit);
 
 /* One load or store, decoded from its encoding (a64.c): for the accesses that
  * the syndrome does not describe. */

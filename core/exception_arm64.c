@@ -1,7 +1,23 @@
 /* SPDX-License-Identifier: MIT */
-/* exception_arm64.c - an exception into EL1, done to a guest by its host: by the
- * backend's get() and set(). */
+/* exception_arm64.c - exceptions into EL1: done to a guest by its host, by the
+ * backend's get() and set(); and those that find no handler. */
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "backend.h"
+
+enum {
+    EC_UNKNOWN = 0x00,
+    EC_SVC = 0x15,
+    EC_SYSREG = 0x18,
+    EC_FETCH_LOWER = 0x20,
+    EC_FETCH,
+    EC_PC_ALIGNMENT,
+    EC_DATA_LOWER = 0x24,
+    EC_DATA,
+    EC_SP_ALIGNMENT,
+    EC_BRK = 0x3c
+};
 
 enum {
     SPSR_EL1 = VMM_A64_SYSREG(3, 0, 4, 0, 0),
@@ -67,4 +83,78 @@ int vmm_arm64_take(struct vmm_cpu *cpu, uint64_t syndrome, uint64_t far)
 int vmm_arm64_inject(struct vmm_cpu *cpu, const struct vmm_event *event)
 {
     return vmm_arm64_take(cpu, event->syndrome, event->far);
+}
+
+/* ---- those that find no handler ------------------------------------------ */
+
+bool vmm_arm64_has_address(uint64_t syndrome)
+{
+    uint64_t ec = syndrome >> 26 & 63;
+
+    return ec >= EC_FETCH_LOWER && ec <= EC_DATA;
+}
+
+static const char *exception_name(uint64_t syndrome)
+{
+    switch (syndrome >> 26 & 63) {
+    case EC_UNKNOWN:
+        return "undefined instruction";
+    case EC_SVC:
+        return "svc";
+    case EC_SYSREG:
+        return "trapped system register";
+    case EC_FETCH_LOWER:
+    case EC_FETCH:
+        return "instruction abort";
+    case EC_PC_ALIGNMENT:
+        return "pc not aligned";
+    case EC_DATA_LOWER:
+    case EC_DATA:
+        return "data abort";
+    case EC_SP_ALIGNMENT:
+        return "sp not aligned";
+    case EC_BRK:
+        return "brk";
+    default:
+        return "exception";
+    }
+}
+
+void vmm_arm64_no_handler(struct vmm_exit *exit, uint64_t syndrome,
+                          uint64_t far, uint64_t vector, uint64_t offset,
+                          bool missing)
+{
+    exit->kind = VMM_FAULT;
+    exit->syndrome = syndrome;
+    exit->ec = (uint8_t)(syndrome >> 26 & 63);
+    exit->va = vmm_arm64_has_address(syndrome) ? far : 0;
+    exit->vector = (uint32_t)offset;
+    snprintf(exit->why, sizeof exit->why,
+             missing ? "%s, and no vector table at VBAR_EL1 = 0x%" PRIx64
+                     : "%s, and no handler in the vector table at VBAR_EL1 = "
+                       "0x%" PRIx64,
+             exception_name(syndrome), vector - offset);
+}
+
+/* The guest's ELR_EL1, SPSR_EL1 and ESR_EL1 of before are lost. */
+bool vmm_arm64_untake(struct vmm_cpu *cpu, struct vmm_exit *exit)
+{
+    enum { TABLE = 0x800, ENTRY = 0x80 };
+    const vmm_reg pc = VMM_REG(VMM_GENERAL, VMM_A64_PC);
+    uint64_t at, vbar, from, pstate, syndrome, far;
+
+    if (get(cpu, pc, &at) < 0 ||
+        get(cpu, VMM_REG(VMM_SYSTEM, VBAR_EL1), &vbar) < 0 ||
+        get(cpu, VMM_REG(VMM_SYSTEM, ELR_EL1), &from) < 0 ||
+        get(cpu, VMM_REG(VMM_SYSTEM, SPSR_EL1), &pstate) < 0 ||
+        get(cpu, VMM_REG(VMM_SYSTEM, ESR_EL1), &syndrome) < 0 ||
+        get(cpu, VMM_REG(VMM_SYSTEM, FAR_EL1), &far) < 0)
+        return false;
+    if (at - vbar >= TABLE || (at - vbar) % ENTRY ||
+        at - vbar != vmm_arm64_vector(pstate))
+        return false;
+    vmm_arm64_no_handler(exit, syndrome, far, at, at - vbar, true);
+    set(cpu, VMM_REG(VMM_GENERAL, VMM_A64_CPSR), pstate);
+    set(cpu, pc, exit->ec == EC_SVC ? from - 4 : from);
+    return true;
 }

@@ -10,6 +10,8 @@
 
 enum { UNKNOWN_MOST = 1000 }; /* exits of no kind, in a row */
 
+enum { EC_FETCH = 0x20, EC_DATA = 0x24, EC_WATCHPOINT = 0x34 };
+
 enum {
     CNTV_CTL_EL0 = VMM_A64_SYSREG(3, 3, 14, 3, 1),
     CNTV_ENABLE = 1,
@@ -87,6 +89,10 @@ static void trapped(struct hvf_cpu *h, struct vmm_exit *exit)
     case VMM_BRK:
         trapped_brk(h, exit);
         break;
+    case VMM_FAULT:
+        if (exit->ec == EC_FETCH)
+            vmm_arm64_untake(h->cpu, exit);
+        break;
     default:
         break;
     }
@@ -110,6 +116,14 @@ static void unmask_timer(struct hvf_cpu *h)
     h->fired = false;
 }
 
+/* The addresses mean something for aborts and watchpoints only. */
+static bool has_address(uint64_t syndrome)
+{
+    uint64_t ec = syndrome >> 26 & 63;
+
+    return ec == EC_FETCH || ec == EC_DATA || ec == EC_WATCHPOINT;
+}
+
 int hvf_enter(struct hvf_cpu *h, struct vmm_exit *exit)
 {
     hv_return_t rc;
@@ -126,8 +140,10 @@ int hvf_enter(struct hvf_cpu *h, struct vmm_exit *exit)
         exit->kind = VMM_TIMER;
     } else if (h->exit->reason == HV_EXIT_REASON_EXCEPTION) {
         exit->syndrome = h->exit->exception.syndrome;
-        exit->va = h->exit->exception.virtual_address;
-        exit->pa = h->exit->exception.physical_address;
+        if (has_address(exit->syndrome)) {
+            exit->va = h->exit->exception.virtual_address;
+            exit->pa = h->exit->exception.physical_address;
+        }
         trapped(h, exit);
     }
     return 0;
@@ -165,13 +181,18 @@ static int go_on(struct hvf_cpu *h, struct vmm_exit *exit)
     }
 }
 
-int hvf_run(struct vmm_cpu *cpu, struct vmm_exit *exit)
+struct entry {
+    struct hvf_cpu *h;
+    struct vmm_exit *exit;
+};
+
+static int run(void *arg)
 {
-    struct hvf_cpu *h = cpu->host;
+    const struct entry *entry = arg;
+    struct hvf_cpu *h = entry->h;
+    struct vmm_exit *exit = entry->exit;
     int rc;
 
-    if (vmm_arm64_next_access(&h->access, exit))
-        return 0;
     if (h->held.kind != VMM_NONE) {
         *exit = h->held;
         h->held.kind = VMM_NONE;
@@ -180,10 +201,20 @@ int hvf_run(struct vmm_cpu *cpu, struct vmm_exit *exit)
     rc = hvf_debug_pass(h, exit);
     if (rc < 0 || exit->kind != VMM_NONE)
         return rc;
-    hvf_debug_begin(h, cpu->debug.step);
+    hvf_debug_begin(h, h->cpu->debug.step);
     rc = go_on(h, exit);
     hvf_debug_end(h);
     return rc < 0 ? rc : hvf_debug_exit(h, exit);
+}
+
+/* Core's loop is on the vCPU's thread; its single entries are not. */
+int hvf_run(struct vmm_cpu *cpu, struct vmm_exit *exit)
+{
+    struct hvf_cpu *h = cpu->host;
+
+    if (vmm_arm64_next_access(&h->access, exit))
+        return 0;
+    return hvf_do(&h->thread, run, &(struct entry){h, exit});
 }
 
 int hvf_answer(struct vmm_cpu *cpu, const struct vmm_exit *exit)

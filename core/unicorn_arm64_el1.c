@@ -2,35 +2,13 @@
 /* unicorn_arm64_el1.c - exceptions that concern the guest alone. The library
  * reports them and expects its caller to do what the CPU would: save PC and
  * PSTATE, and go on at the guest's vector. */
-#include <inttypes.h>
-#include <stdio.h>
-
 #include "unicorn_arm64.h"
 
-enum {
-    EC_UNKNOWN = 0x00,
-    EC_SVC = 0x15,
-    EC_SYSREG = 0x18,
-    EC_FETCH_LOWER = 0x20,
-    EC_FETCH,
-    EC_PC_ALIGNMENT,
-    EC_DATA_LOWER = 0x24,
-    EC_DATA,
-    EC_SP_ALIGNMENT,
-    EC_BRK = 0x3c
-};
+enum { EC_SVC = 0x15 };
 
 static unsigned class_of(uint32_t syndrome)
 {
     return syndrome >> 26;
-}
-
-/* Does the exception tell an address in FAR_EL1? */
-static bool has_address(uint32_t syndrome)
-{
-    unsigned ec = class_of(syndrome);
-
-    return ec >= EC_FETCH_LOWER && ec <= EC_DATA;
 }
 
 /* PSTATE.SS is the host's debugger's: the guest does not find it in SPSR. */
@@ -91,7 +69,7 @@ bool a64_take(struct a64_engine *e)
     e->entry.offset = offset;
     e->entry.blocks = e->blocks;
     enter(e, e->syndrome, pc, pstate);
-    if (has_address(e->syndrome))
+    if (vmm_arm64_has_address(e->syndrome))
         a64_set_reg(e, UC_ARM64_REG_FAR_EL1, e->far);
     a64_set_reg(e, UC_ARM64_REG_PC, vector);
     return true;
@@ -101,32 +79,6 @@ bool a64_vector_missing(const struct a64_engine *e)
 {
     return e->entry.valid && e->blocks == e->entry.blocks &&
            a64_reg(e, UC_ARM64_REG_PC) == e->entry.vector;
-}
-
-static const char *exception_name(uint32_t syndrome)
-{
-    switch (class_of(syndrome)) {
-    case EC_UNKNOWN:
-        return "undefined instruction";
-    case EC_SVC:
-        return "svc";
-    case EC_SYSREG:
-        return "trapped system register";
-    case EC_FETCH_LOWER:
-    case EC_FETCH:
-        return "instruction abort";
-    case EC_PC_ALIGNMENT:
-        return "pc not aligned";
-    case EC_DATA_LOWER:
-    case EC_DATA:
-        return "data abort";
-    case EC_SP_ALIGNMENT:
-        return "sp not aligned";
-    case EC_BRK:
-        return "brk";
-    default:
-        return "exception";
-    }
 }
 
 static void undo(struct a64_engine *e)
@@ -149,19 +101,9 @@ static void undo(struct a64_engine *e)
 void a64_stuck(struct a64_engine *e, struct vmm_exit *exit)
 {
     const struct a64_entry *was = &e->entry;
-    bool missing = a64_vector_missing(e);
-    uint64_t base = was->vector - was->offset;
 
-    exit->kind = VMM_FAULT;
-    exit->syndrome = was->syndrome;
-    exit->ec = (uint8_t)class_of(was->syndrome);
-    exit->va = has_address(was->syndrome) ? was->va : 0;
-    exit->vector = (uint32_t)was->offset;
-    snprintf(exit->why, sizeof exit->why,
-             missing ? "%s, and no vector table at VBAR_EL1 = 0x%" PRIx64
-                     : "%s, and no handler in the vector table at VBAR_EL1 = "
-                       "0x%" PRIx64,
-             exception_name(was->syndrome), base);
+    vmm_arm64_no_handler(exit, was->syndrome, was->va, was->vector, was->offset,
+                         a64_vector_missing(e));
     undo(e);
     e->entry.valid = false;
 }
