@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/* hv_gic_types.h - numbers of the GICv3's registers; macOS 15.0. Those of the
+ * distributor and redistributors are the architecture's offsets, those of the
+ * CPU interface are encoded as hv_sys_reg_t. */
+#ifndef HYPERVISOR_HV_GIC_TYPES_H
+#define HYPERVISOR_HV_GIC_TYPES_H
+
+#include <Hypervisor/hv_kern_types.h>
+#include <Hypervisor/hv_vcpu_types.h>
+
+/* os_objects: of hv_gic_config_create() and hv_gic_state_create(). */
+typedef struct hv_gic_config_s *hv_gic_config_t;
+typedef struct hv_gic_state_s *hv_gic_state_t;
+
+HV_ENUM(hv_gic_intid_t, uint16_t){
+    HV_GIC_INT_PERFORMANCE_MONITOR = 23, HV_GIC_INT_MAINTENANCE = 25,
+    HV_GIC_INT_EL2_PHYSICAL_TIMER = 26,  HV_GIC_INT_EL1_VIRTUAL_TIMER = 27,
+    HV_GIC_INT_EL1_PHYSICAL_TIMER = 30,
+};
+
+/* Each 32 registers of a family, and more. */
+#define HV_32(family, base)                                                    \
+    HV_TEN(family, , base, 4), HV_TEN(family, 1, base, 4),                     \
+        HV_TEN(family, 2, base, 4), HV_ONE(family, 30, base, 4),               \
+        HV_ONE(family, 31, base, 4)
+#define HV_100(family, hundreds, base, stride)                                 \
+    HV_TEN(family, hundreds##0, base, stride),                                 \
+        HV_TEN(family, hundreds##1, base, stride),                             \
+        HV_TEN(family, hundreds##2, base, stride),                             \
+        HV_TEN(family, hundreds##3, base, stride),                             \
+        HV_TEN(family, hundreds##4, base, stride),                             \
+        HV_TEN(family, hundreds##5, base, stride),                             \
+        HV_TEN(family, hundreds##6, base, stride),                             \
+        HV_TEN(family, hundreds##7, base, stride),                             \
+        HV_TEN(family, hundreds##8, base, stride),                             \
+        HV_TEN(family, hundreds##9, base, stride)
+#define HV_TENS(family, base, stride)                                          \
+    HV_TEN(family, 4, base, stride), HV_TEN(family, 5, base, stride),          \
+        HV_TEN(family, 6, base, stride), HV_TEN(family, 7, base, stride),      \
+        HV_TEN(family, 8, base, stride), HV_TEN(family, 9, base, stride)
+
+HV_ENUM(hv_gic_distributor_reg_t, uint16_t){
+    HV_GIC_DISTRIBUTOR_REG_GICD_CTLR = 0x0,
+    HV_GIC_DISTRIBUTOR_REG_GICD_TYPER = 0x4,
+    HV_32(HV_GIC_DISTRIBUTOR_REG_GICD_IGROUPR, 0x80),
+    HV_32(HV_GIC_DISTRIBUTOR_REG_GICD_ISENABLER, 0x100),
+    HV_32(HV_GIC_DISTRIBUTOR_REG_GICD_ICENABLER, 0x180),
+    HV_32(HV_GIC_DISTRIBUTOR_REG_GICD_ISPENDR, 0x200),
+    HV_32(HV_GIC_DISTRIBUTOR_REG_GICD_ICPENDR, 0x280),
+    HV_32(HV_GIC_DISTRIBUTOR_REG_GICD_ISACTIVER, 0x300),
+    HV_32(HV_GIC_DISTRIBUTOR_REG_GICD_ICACTIVER, 0x380),
+    HV_TEN(HV_GIC_DISTRIBUTOR_REG_GICD_IPRIORITYR, , 0x400, 4),
+    HV_TEN(HV_GIC_DISTRIBUTOR_REG_GICD_IPRIORITYR, 1, 0x400, 4),
+    HV_TEN(HV_GIC_DISTRIBUTOR_REG_GICD_IPRIORITYR, 2, 0x400, 4),
+    HV_TEN(HV_GIC_DISTRIBUTOR_REG_GICD_IPRIORITYR, 3, 0x400, 4),
+    HV_TENS(HV_GIC_DISTRIBUTOR_REG_GICD_IPRIORITYR, 0x400, 4),
+    HV_100(HV_GIC_DISTRIBUTOR_REG_GICD_IPRIORITYR, 1, 0x400, 4),
+    HV_TEN(HV_GIC_DISTRIBUTOR_REG_GICD_IPRIORITYR, 20, 0x400, 4),
+    HV_TEN(HV_GIC_DISTRIBUTOR_REG_GICD_IPRIORITYR, 21, 0x400, 4),
+    HV_TEN(HV_GIC_DISTRIBUTOR_REG_GICD_IPRIORITYR, 22, 0x400, 4),
+    HV_TEN(HV_GIC_DISTRIBUTOR_REG_GICD_IPRIORITYR, 23, 0x400, 4),
+    HV_TEN(HV_GIC_DISTRIBUTOR_REG_GICD_IPRIORITYR, 24, 0x400, 4),
+    HV_ONE(HV_GIC_DISTRIBUTOR_REG_GICD_IPRIORITYR, 250, 0x400, 4),
+    HV_ONE(HV_GIC_DISTRIBUTOR_REG_GICD_IPRIORITYR, 251, 0x400, 4),
+    HV_ONE(HV_GIC_DISTRIBUTOR_REG_GICD_IPRIORITYR, 252, 0x400, 4),
+    HV_ONE(HV_GIC_DISTRIBUTOR_REG_GICD_IPRIORITYR, 253, 0x400, 4),
+    HV_ONE(HV_GIC_DISTRIBUTOR_REG_GICD_IPRIORITYR, 254, 0x400, 4),
+    HV_TEN(HV_GIC_DISTRIBUTOR_REG_GICD_ICFGR, , 0xc00, 4),
+    HV_TEN(HV_GIC_DISTRIBUTOR_REG_GICD_ICFGR, 1, 0xc00, 4),
+    HV_TEN(HV_GIC_DISTRIBUTOR_REG_GICD_ICFGR, 2, 0xc00, 4),
+    HV_TEN(HV_GIC_DISTRIBUTOR_REG_GICD_ICFGR, 3, 0xc00, 4),
+    HV_TEN(HV_GIC_DISTRIBUTOR_REG_GICD_ICFGR, 4, 0xc00, 4),
+    HV_TEN(HV_GIC_DISTRIBUTOR_REG_GICD_ICFGR, 5, 0xc00, 4),
+    HV_ONE(HV_GIC_DISTRIBUTOR_REG_GICD_ICFGR, 60, 0xc00, 4),
+    HV_ONE(HV_GIC_DISTRIBUTOR_REG_GICD_ICFGR, 61, 0xc00, 4),
+    HV_ONE(HV_GIC_DISTRIBUTOR_REG_GICD_ICFGR, 62, 0xc00, 4),
+    HV_ONE(HV_GIC_DISTRIBUTOR_REG_GICD_ICFGR, 63, 0xc00, 4),
+    HV_ONE(HV_GIC_DISTRIBUTOR_REG_GICD_IROUTER, 32, 0x6000, 8),
+    HV_ONE(HV_GIC_DISTRIBUTOR_REG_GICD_IROUTER, 33, 0x6000, 8),
+    HV_ONE(HV_GIC_DISTRIBUTOR_REG_GICD_IROUTER, 34, 0x6000, 8),
+    HV_ONE(HV_GIC_DISTRIBUTOR_REG_GICD_IROUTER, 35, 0x6000, 8),
+    HV_ONE(HV_GIC_DISTRIBUTOR_REG_GICD_IROUTER, 36, 0x6000, 8),
+    HV_ONE(HV_GIC_DISTRIBUTOR_REG_GICD_IROUTER, 37, 0x6000, 8),
+    HV_ONE(HV_GIC_DISTRIBUTOR_REG_GICD_IROUTER, 38, 0x6000, 8),
+    HV_ONE(HV_GIC_DISTRIBUTOR_REG_GICD_IROUTER, 39, 0x6000, 8),
+    HV_TENS(HV_GIC_DISTRIBUTOR_REG_GICD_IROUTER, 0x6000, 8),
+    HV_100(HV_GIC_DISTRIBUTOR_REG_GICD_IROUTER, 1, 0x6000, 8),
+    HV_100(HV_GIC_DISTRIBUTOR_REG_GICD_IROUTER, 2, 0x6000, 8),
+    HV_100(HV_GIC_DISTRIBUTOR_REG_GICD_IROUTER, 3, 0x6000, 8),
+    HV_100(HV_GIC_DISTRIBUTOR_REG_GICD_IROUTER, 4, 0x6000, 8),
+    HV_100(HV_GIC_DISTRIBUTOR_REG_GICD_IROUTER, 5, 0x6000, 8),
+    HV_100(HV_GIC_DISTRIBUTOR_REG_GICD_IROUTER, 6, 0x6000, 8),
+    HV_100(HV_GIC_DISTRIBUTOR_REG_GICD_IROUTER, 7, 0x6000, 8),
+    HV_100(HV_GIC_DISTRIBUTOR_REG_GICD_IROUTER, 8, 0x6000, 8),
+    HV_100(HV_GIC_DISTRIBUTOR_REG_GICD_IROUTER, 9, 0x6000, 8),
+    HV_TEN(HV_GIC_DISTRIBUTOR_REG_GICD_IROUTER, 100, 0x6000, 8),
+    HV_TEN(HV_GIC_DISTRIBUTOR_REG_GICD_IROUTER, 101, 0x6000, 8),
+    HV_GIC_DISTRIBUTOR_REG_GICD_PIDR2 = 0xffe8,
+};
+
+HV_ENUM(hv_gic_redistributor_reg_t, uint32_t){
+    HV_GIC_REDISTRIBUTOR_REG_GICR_TYPER = 0x8,
+    HV_GIC_REDISTRIBUTOR_REG_GICR_PIDR2 = 0xffe8,
+    HV_GIC_REDISTRIBUTOR_REG_GICR_IGROUPR0 = 0x10080,
+    HV_GIC_REDISTRIBUTOR_REG_GICR_ISENABLER0 = 0x10100,
+    HV_GIC_REDISTRIBUTOR_REG_GICR_ICENABLER0 = 0x10180,
+    HV_GIC_REDISTRIBUTOR_REG_GICR_ISPENDR0 = 0x10200,
+    HV_GIC_REDISTRIBUTOR_REG_GICR_ICPENDR0 = 0x10280,
+    HV_GIC_REDISTRIBUTOR_REG_GICR_ISACTIVER0 = 0x10300,
+    HV_GIC_REDISTRIBUTOR_REG_GICR_ICACTIVER0 = 0x10380,
+    HV_GIC_REDISTRIBUTOR_REG_GICR_IPRIORITYR0 = 0x10400,
+    HV_GIC_REDISTRIBUTOR_REG_GICR_IPRIORITYR1 = 0x10404,
+    HV_GIC_REDISTRIBUTOR_REG_GICR_IPRIORITYR2 = 0x10408,
+    HV_GIC_REDISTRIBUTOR_REG_GICR_IPRIORITYR3 = 0x1040c,
+    HV_GIC_REDISTRIBUTOR_REG_GICR_IPRIORITYR4 = 0x10410,
+    HV_GIC_REDISTRIBUTOR_REG_GICR_IPRIORITYR5 = 0x10414,
+    HV_GIC_REDISTRIBUTOR_REG_GICR_IPRIORITYR6 = 0x10418,
+    HV_GIC_REDISTRIBUTOR_REG_GICR_IPRIORITYR7 = 0x1041c,
+    HV_GIC_REDISTRIBUTOR_REG_GICR_ICFGR0 = 0x10c00,
+    HV_GIC_REDISTRIBUTOR_REG_GICR_ICFGR1 = 0x10c04,
+};
+
+HV_ENUM(hv_gic_icc_reg_t, uint16_t){
+    HV_GIC_ICC_REG_PMR_EL1 = 0xc230,     HV_GIC_ICC_REG_BPR0_EL1 = 0xc643,
+    HV_GIC_ICC_REG_AP0R0_EL1 = 0xc644,   HV_GIC_ICC_REG_AP1R0_EL1 = 0xc648,
+    HV_GIC_ICC_REG_RPR_EL1 = 0xc65b,     HV_GIC_ICC_REG_BPR1_EL1 = 0xc663,
+    HV_GIC_ICC_REG_CTLR_EL1 = 0xc664,    HV_GIC_ICC_REG_SRE_EL1 = 0xc665,
+    HV_GIC_ICC_REG_IGRPEN0_EL1 = 0xc666, HV_GIC_ICC_REG_IGRPEN1_EL1 = 0xc667,
+    HV_GIC_ICC_REG_SRE_EL2 = 0xe64d,
+};
+
+/* A guest with EL2 only, as the next. */
+HV_ENUM(hv_gic_ich_reg_t, uint16_t){
+    HV_GIC_ICH_REG_AP0R0_EL2 = 0xe640, HV_GIC_ICH_REG_AP1R0_EL2 = 0xe648,
+    HV_GIC_ICH_REG_HCR_EL2 = 0xe658,   HV_GIC_ICH_REG_VTR_EL2 = 0xe659,
+    HV_GIC_ICH_REG_MISR_EL2 = 0xe65a,  HV_GIC_ICH_REG_EISR_EL2 = 0xe65b,
+    HV_GIC_ICH_REG_ELRSR_EL2 = 0xe65d, HV_GIC_ICH_REG_VMCR_EL2 = 0xe65f,
+    HV_GIC_ICH_REG_LR0_EL2 = 0xe660,   HV_GIC_ICH_REG_LR1_EL2 = 0xe661,
+    HV_GIC_ICH_REG_LR2_EL2 = 0xe662,   HV_GIC_ICH_REG_LR3_EL2 = 0xe663,
+    HV_GIC_ICH_REG_LR4_EL2 = 0xe664,   HV_GIC_ICH_REG_LR5_EL2 = 0xe665,
+    HV_GIC_ICH_REG_LR6_EL2 = 0xe666,   HV_GIC_ICH_REG_LR7_EL2 = 0xe667,
+    HV_GIC_ICH_REG_LR8_EL2 = 0xe668,   HV_GIC_ICH_REG_LR9_EL2 = 0xe669,
+    HV_GIC_ICH_REG_LR10_EL2 = 0xe66a,  HV_GIC_ICH_REG_LR11_EL2 = 0xe66b,
+    HV_GIC_ICH_REG_LR12_EL2 = 0xe66c,  HV_GIC_ICH_REG_LR13_EL2 = 0xe66d,
+    HV_GIC_ICH_REG_LR14_EL2 = 0xe66e,  HV_GIC_ICH_REG_LR15_EL2 = 0xe66f,
+};
+
+HV_ENUM(hv_gic_icv_reg_t, uint16_t){
+    HV_GIC_ICV_REG_PMR_EL1 = 0xc230,     HV_GIC_ICV_REG_BPR0_EL1 = 0xc643,
+    HV_GIC_ICV_REG_AP0R0_EL1 = 0xc644,   HV_GIC_ICV_REG_AP1R0_EL1 = 0xc648,
+    HV_GIC_ICV_REG_RPR_EL1 = 0xc65b,     HV_GIC_ICV_REG_BPR1_EL1 = 0xc663,
+    HV_GIC_ICV_REG_CTLR_EL1 = 0xc664,    HV_GIC_ICV_REG_SRE_EL1 = 0xc665,
+    HV_GIC_ICV_REG_IGRPEN0_EL1 = 0xc666, HV_GIC_ICV_REG_IGRPEN1_EL1 = 0xc667,
+};
+
+HV_ENUM(hv_gic_msi_reg_t, uint16_t){
+    HV_GIC_REG_GICM_TYPER = 0x8,
+    HV_GIC_REG_GICM_SET_SPI_NSR = 0x40,
+};
+
+#endif
