@@ -119,6 +119,9 @@ FLAGS := $(addprefix $(BUILD)/,core.flags library.flags bindings.flags \
 
 DOCUMENTED := Makefile
 include scripts/install.mk
+ifeq ($(UNAME_S),Linux)
+include tests/fakehv/fakehv.mk
+endif
 
 $(FLAGS): %.flags: FORCE | $(FIRST)
 	@mkdir -p $(@D)

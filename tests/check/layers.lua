@@ -26,7 +26,7 @@ local HEADERS = {
         why = "what backends implement is theirs and core's" },
     { header = "^linux/kvm", only_in = { "^core/kvm[%w_]*%.[ch]$", "^tests/bench/" },
         why = "only core/kvm* know KVM" },
-    { header = "^unicorn/", only_in = { "^core/unicorn[%w_]*%.[ch]$", "^tests/bench/" },
+    { header = "^unicorn/", only_in = { "^core/unicorn[%w_]*%.[ch]$", "^tests/bench/", "^tests/fakehv/" },
         why = "only core/unicorn* know Unicorn" },
     { header = "^Hypervisor/", only_in = { "^core/hvf[%w_]*%.[ch]$", "^tests/fakehv/" },
         why = "only core/hvf* know Hypervisor.framework" },
