@@ -123,6 +123,7 @@ struct engine {
     bool first;               /* the next block begins a run */
     bool waits;               /* the last block ends with WFE, at wfe_at */
     uint64_t wfe_at;
+    bool waited; /* it was executed, and is an exit */
     struct {
         uint64_t end;
         unsigned age;

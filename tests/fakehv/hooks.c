@@ -111,6 +111,7 @@ static bool ends_with_wfe(struct engine *e, uint64_t end)
 static void waited(struct engine *e)
 {
     e->waits = false;
+    e->waited = true; /* run.c moves PC back to it */
     e->syndrome = 0x07e00001;
     hooks_leave(e, LEAVE_EXIT);
 }
@@ -173,7 +174,6 @@ static bool waited_in_step(struct engine *e)
 
     if (!e->waits || e->syndrome >> 26 != EC_STEP_LOWER || pc != e->wfe_at + 4)
         return false;
-    engine_set_reg(e, UC_ARM64_REG_PC, pc - 4);
     waited(e);
     return true;
 }

@@ -112,12 +112,14 @@ static void enter(struct vcpu *v)
     debug_arm(e);
     set_lines(v);
     e->leave = LEAVE_NOT;
-    e->look = e->waits = e->missed = false;
+    e->look = e->waits = e->waited = e->missed = false;
     e->first = true;
     e->age++;
     e->turn = e->blocks;
     err = e->u.emu_start(e->uc, engine_reg(e, UC_ARM64_REG_PC), 0, 0, 0);
     v->exec_time += fake_ticks_real() - start;
+    if (e->waited)
+        engine_set_reg(e, UC_ARM64_REG_PC, e->wfe_at);
     if (e->missed) {
         el2_missed(e);
         e->leave = LEAVE_EXIT;
