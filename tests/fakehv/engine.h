@@ -95,6 +95,8 @@ enum leave {
     LEAVE_IDLE   /* WFI, where the GIC is the framework's */
 };
 
+enum wait { WAIT_NOT, WAIT_WFE, WAIT_WFI };
+
 enum { STALE = 64, ENDS = 1024 };
 
 struct engine {
@@ -121,13 +123,13 @@ struct engine {
     int timers; /* that fire, as the GIC knows it: bit 0 virtual, 1 physical */
     uint64_t emitted, budget; /* bytes of translated code, at most */
     bool first;               /* the next block begins a run */
-    bool waits;               /* the last block ends with WFE, at wfe_at */
-    uint64_t wfe_at;
+    enum wait wait;           /* what the last block ends with, at wait_at */
+    uint64_t wait_at;
     bool waited; /* it was executed, and is an exit */
     struct {
         uint64_t end;
         unsigned age;
-        bool waits;
+        enum wait wait;
     } ends[ENDS];    /* how blocks end */
     unsigned age;    /* of what is known of that */
     sigset_t before; /* what was blocked when the run began */

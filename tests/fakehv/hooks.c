@@ -92,27 +92,30 @@ static void on_edge(uc_engine *uc, uc_tb *now, uc_tb *before, void *ctx)
 }
 
 /* The library does not trap WFE, but ends a block with it: once that block has
- * been executed, all that is missing is the exit. */
-static bool ends_with_wfe(struct engine *e, uint64_t end)
+ * been executed, all that is missing is the exit. In a step that is how it does
+ * WFI, too. */
+static enum wait ends_with(struct engine *e, uint64_t end)
 {
-    const uint32_t wfe = 0xd503205f;
+    const uint32_t wfe = 0xd503205f, wfi = 0xd503207f;
     size_t i = end / 4 % ENDS;
     uint32_t opcode;
 
-    if (e->ends[i].end != end || e->ends[i].age != e->age) {
-        e->ends[i].end = end;
-        e->ends[i].age = e->age;
-        e->ends[i].waits =
-            walk_instruction(e, end - 4, &opcode) && opcode == wfe;
-    }
-    return e->ends[i].waits;
+    if (e->ends[i].end == end && e->ends[i].age == e->age)
+        return e->ends[i].wait;
+    e->ends[i].end = end;
+    e->ends[i].age = e->age;
+    if (!walk_instruction(e, end - 4, &opcode))
+        opcode = 0;
+    return e->ends[i].wait = opcode == wfe   ? WAIT_WFE
+                             : opcode == wfi ? WAIT_WFI
+                                             : WAIT_NOT;
 }
 
 static void waited(struct engine *e)
 {
-    e->waits = false;
     e->waited = true; /* run.c moves PC back to it */
-    e->syndrome = 0x07e00001;
+    e->syndrome = e->wait == WAIT_WFE ? 0x07e00001 : 0x07e00000;
+    e->wait = WAIT_NOT;
     hooks_leave(e, LEAVE_EXIT);
 }
 
@@ -123,11 +126,11 @@ static void on_block(uc_engine *uc, uint64_t va, uint32_t size, void *ctx)
     (void)uc;
     if (e->exception == 0 || e->leave != LEAVE_NOT)
         return;
-    if (e->waits && va == e->wfe_at + 4) {
+    if (e->wait == WAIT_WFE && va == e->wait_at + 4) {
         waited(e);
         return;
     }
-    e->waits = false;
+    e->wait = WAIT_NOT;
     if (is_time(e)) {
         hooks_leave(e, LEAVE_BLOCK);
         return;
@@ -135,9 +138,9 @@ static void on_block(uc_engine *uc, uint64_t va, uint32_t size, void *ctx)
     if (e->first)
         translated(e, va, size);
     e->first = false;
-    if (!e->gic && ends_with_wfe(e, va + size)) {
-        e->waits = true;
-        e->wfe_at = va + size - 4;
+    if (!e->gic) {
+        e->wait = ends_with(e, va + size);
+        e->wait_at = va + size - 4;
     }
 }
 
@@ -167,12 +170,13 @@ void hooks_every_instruction(struct engine *e)
 
 /* ---- exceptions ----------------------------------------------------------- */
 
-/* A step that WFE was the instruction of. */
+/* A step that WFE or WFI was the instruction of. */
 static bool waited_in_step(struct engine *e)
 {
     uint64_t pc = engine_reg(e, UC_ARM64_REG_PC);
 
-    if (!e->waits || e->syndrome >> 26 != EC_STEP_LOWER || pc != e->wfe_at + 4)
+    if (e->wait == WAIT_NOT || e->syndrome >> 26 != EC_STEP_LOWER ||
+        pc != e->wait_at + 4)
         return false;
     waited(e);
     return true;
@@ -193,7 +197,7 @@ static void on_exception(uc_engine *uc, uint32_t nr, void *ctx)
     target = engine_exception(e);
     if (waited_in_step(e))
         return;
-    e->waits = false;
+    e->wait = WAIT_NOT;
     if (e->el2) {
         el2_taken(e, target);
     } else if (target >= 2) {

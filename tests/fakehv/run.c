@@ -112,14 +112,15 @@ static void enter(struct vcpu *v)
     debug_arm(e);
     set_lines(v);
     e->leave = LEAVE_NOT;
-    e->look = e->waits = e->waited = e->missed = false;
+    e->look = e->waited = e->missed = false;
+    e->wait = WAIT_NOT;
     e->first = true;
     e->age++;
     e->turn = e->blocks;
     err = e->u.emu_start(e->uc, engine_reg(e, UC_ARM64_REG_PC), 0, 0, 0);
     v->exec_time += fake_ticks_real() - start;
     if (e->waited)
-        engine_set_reg(e, UC_ARM64_REG_PC, e->wfe_at);
+        engine_set_reg(e, UC_ARM64_REG_PC, e->wait_at);
     if (e->missed) {
         el2_missed(e);
         e->leave = LEAVE_EXIT;

@@ -92,6 +92,7 @@ static bool known_register(struct engine *e, int row, bool write,
             fake_sysreg_set(e->v, row, *value);
         else
             *value = fake_sysreg_get(e->v, row);
+        e->look |= write; /* a timer may fire now */
         return true;
     default:
         return false;
