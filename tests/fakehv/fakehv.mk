@@ -22,7 +22,8 @@ flags.fakehv = $(COMPILE) $(FAKEHV_INCLUDE) $(UNICORN_CFLAGS)
 FAKEHV_LINK = $(LINK) -shared $(FAKEHV_OBJ) $(FAKEHV_CORE) \
 	-Wl,--version-script=$(FAKEHV_EXPORTS) -Wl,-soname,libHypervisor.so \
 	$(call libs,$$ORIGIN/../../deps/lib)
-FAKEHV_TEST_LINK = $(LINK) $1 -L$(dir $(FAKEHV)) -lHypervisor \
+# Lazily bound, the resolvers of indirect functions run after all else is there.
+FAKEHV_TEST_LINK = $(LINK) $1 -L$(dir $(FAKEHV)) -lHypervisor -Wl,-z,lazy \
 	-Wl,-rpath,'$$ORIGIN/../fakehv' $(call libs,$$ORIGIN/../../deps/lib)
 
 fakehv: $(FAKEHV) ## build the double of Hypervisor.framework

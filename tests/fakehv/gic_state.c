@@ -341,7 +341,7 @@ static struct vcpu *nested(hv_vcpu_t vcpu, hv_return_t *result)
     if (v == NULL)
         return NULL;
     fake_lock();
-    if (fake_vm.gic == NULL)
+    if (v->gic == NULL)
         *result = HV_NO_DEVICE;
     else if (!fake_vm.el2)
         *result = HV_UNSUPPORTED;

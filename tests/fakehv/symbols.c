@@ -47,7 +47,7 @@
 #endif
 
 #define FN(since, type, name, params, args, log)                               \
-    EARLY static type(*find_##name(void)) params                               \
+    EARLY static __typeof__(hv_##name) *find_##name(void)                      \
     {                                                                          \
         if (fake.macos == 0)                                                   \
             fake_switches_read();                                              \

@@ -73,7 +73,7 @@ static bool debug_register(struct engine *e, int row, bool write,
     v->sys[row] = *value;
     if (row == fake_sysreg_row(SYS_MDSCR_EL1))
         engine_set_sys(e, SYS_MDSCR_EL1, *value & (MDSCR_SS | MDSCR_KDE));
-    e->look = true; /* there may be more to look for now */
+    e->look = true; /* there may be more to look at */
     return true;
 }
 

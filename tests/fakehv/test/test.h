@@ -92,6 +92,15 @@ static hv_vcpu_t cpu;
 static hv_vcpu_exit_t *left;
 static uint8_t *ram;
 
+/* Sixteen bytes of a vector register. */
+static inline bool same(hv_simd_fp_uchar16_t a, hv_simd_fp_uchar16_t b)
+{
+    for (int i = 0; i < 16; i++)
+        if (a[i] != b[i])
+            return false;
+    return true;
+}
+
 static inline void *host_memory(size_t size)
 {
     void *p = NULL;

@@ -31,6 +31,7 @@
     family##tens##7 = HV_NTH(tens, 7, base, stride),                           \
     family##tens##8 = HV_NTH(tens, 8, base, stride),                           \
     family##tens##9 = HV_NTH(tens, 9, base, stride)
+/* NOLINTNEXTLINE(bugprone-macro-parentheses): it is a constant's definition */
 #define HV_ONE(family, n, base, stride) family##n = (base) + (n) * (stride)
 #define HV_NTH(tens, ones, base, stride) ((base) + tens##ones * (stride))
 
