@@ -4,7 +4,7 @@
 # installed. See tests/fakehv/include/Hypervisor/Hypervisor.h.
 
 FAKEHV := $(BUILD)/fakehv/libHypervisor.so
-FAKEHV_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/fakehv/*.c))
+FAKEHV_OBJ := $(patsubst tests/%.c,$(BUILD)/%.o,$(wildcard tests/fakehv/*.c))
 FAKEHV_TESTS := $(patsubst tests/fakehv/test/%.c,$(BUILD)/tests/%,\
 	$(wildcard tests/fakehv/test/fakehv*.c))
 FAKEHV_INCLUDE := -Itests/fakehv/include -Itests/fakehv
@@ -28,7 +28,7 @@ FAKEHV_TEST_LINK = $(LINK) $1 -L$(dir $(FAKEHV)) -lHypervisor -Wl,-z,lazy \
 
 fakehv: $(FAKEHV) ## build the double of Hypervisor.framework
 
-$(FAKEHV_OBJ): $(BUILD)/%.o: %.c $(BUILD)/fakehv.flags
+$(FAKEHV_OBJ): $(BUILD)/%.o: tests/%.c $(BUILD)/fakehv.flags
 	$(call compile,fakehv)
 
 $(FAKEHV): $(FAKEHV_OBJ) $(FAKEHV_CORE) $(FAKEHV_EXPORTS)

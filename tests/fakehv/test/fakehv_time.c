@@ -254,12 +254,14 @@ static void bad_ids(void)
 static void race_with_destroy(void)
 {
     pthread_t thread;
+    hv_vcpu_t id;
 
     boot();
     pthread_create(&thread, NULL, cancel_often, NULL);
     for (int i = 0; i < 2000 && fake_hv_reports() == 0; i++) {
         OK(hv_vcpu_destroy(cpu));
-        OK(hv_vcpu_create(&cpu, &left, NULL));
+        OK(hv_vcpu_create(&id, &left, NULL));
+        CHECK(id == cpu);
     }
     returned = true;
     pthread_join(thread, NULL);
