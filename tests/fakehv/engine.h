@@ -60,6 +60,7 @@ enum {
 enum {
     EC_UNKNOWN = 0x00,
     EC_WFX = 0x01,
+    EC_FP = 0x07,
     EC_SVC = 0x15,
     EC_HVC = 0x16,
     EC_SMC = 0x17,
@@ -97,7 +98,7 @@ enum leave {
 
 enum wait { WAIT_NOT, WAIT_WFE, WAIT_WFI };
 
-enum { STALE = 64, ENDS = 1024 };
+enum { STALE = 64, BLOCKS = 1024 };
 
 struct engine {
     struct unicorn u;
@@ -127,10 +128,11 @@ struct engine {
     uint64_t wait_at;
     bool waited; /* it was executed, and is an exit */
     struct {
-        uint64_t end;
+        uint64_t begin, end;
         unsigned age;
-        enum wait wait;
-    } ends[ENDS];    /* how blocks end */
+        enum wait wait; /* how it ends */
+        bool fp;        /* there is such an instruction in it */
+    } known[BLOCKS];
     unsigned age;    /* of what is known of that */
     sigset_t before; /* what was blocked when the run began */
 
@@ -142,6 +144,7 @@ struct engine {
 
     bool hooked;   /* on_code() is there */
     bool watching; /* there are breakpoints or watchpoints for it */
+    bool trap_fp;  /* or FP instructions, which CPACR_EL1 may not allow */
     uint64_t code_at;
     bool missed, missed_fetch, missed_write; /* el2.c: no memory at ipa */
 };

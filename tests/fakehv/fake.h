@@ -200,6 +200,7 @@ struct vcpu {
     uint32_t cpsr;
     bool pc_set, cpsr_set, mpidr_set;
     bool ran, running;
+    unsigned fpen;         /* of CPACR_EL1 */
     uint64_t sys[SYSREGS]; /* by the rows of registers.c */
 
     atomic_bool cancel;

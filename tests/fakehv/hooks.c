@@ -91,24 +91,41 @@ static void on_edge(uc_engine *uc, uc_tb *now, uc_tb *before, void *ctx)
     translated(ctx, now->pc, now->size);
 }
 
+static bool is_fp(uint32_t opcode)
+{
+    return (opcode >> 25 & 7) == 7 || (opcode & 0x0e000000) == 0x0c000000;
+}
+
+/* Nor does the library trap FP at all. */
+static bool may_fp(const struct engine *e)
+{
+    return e->el2 || e->v->fpen == 3 ||
+           (e->v->fpen == 1 && (engine_pstate(e) & 0xc));
+}
+
 /* The library does not trap WFE, but ends a block with it: once that block has
  * been executed, all that is missing is the exit. In a step that is how it does
  * WFI, too. */
-static enum wait ends_with(struct engine *e, uint64_t end)
+static size_t look_at(struct engine *e, uint64_t begin, uint64_t end)
 {
     const uint32_t wfe = 0xd503205f, wfi = 0xd503207f;
-    size_t i = end / 4 % ENDS;
-    uint32_t opcode;
+    size_t i = begin / 4 % BLOCKS;
+    uint32_t opcode = 0;
 
-    if (e->ends[i].end == end && e->ends[i].age == e->age)
-        return e->ends[i].wait;
-    e->ends[i].end = end;
-    e->ends[i].age = e->age;
-    if (!walk_instruction(e, end - 4, &opcode))
-        opcode = 0;
-    return e->ends[i].wait = opcode == wfe   ? WAIT_WFE
-                             : opcode == wfi ? WAIT_WFI
-                                             : WAIT_NOT;
+    if (e->known[i].begin == begin && e->known[i].end == end &&
+        e->known[i].age == e->age)
+        return i;
+    e->known[i].begin = begin;
+    e->known[i].end = end;
+    e->known[i].age = e->age;
+    e->known[i].fp = false;
+    for (; begin < end && walk_instruction(e, begin, &opcode); begin += 4)
+        e->known[i].fp |= is_fp(opcode);
+    e->known[i].wait = begin < end     ? WAIT_NOT
+                       : opcode == wfe ? WAIT_WFE
+                       : opcode == wfi ? WAIT_WFI
+                                       : WAIT_NOT;
+    return i;
 }
 
 static void waited(struct engine *e)
@@ -122,6 +139,7 @@ static void waited(struct engine *e)
 static void on_block(uc_engine *uc, uint64_t va, uint32_t size, void *ctx)
 {
     struct engine *e = ctx;
+    size_t i;
 
     (void)uc;
     if (e->exception == 0 || e->leave != LEAVE_NOT)
@@ -138,15 +156,21 @@ static void on_block(uc_engine *uc, uint64_t va, uint32_t size, void *ctx)
     if (e->first)
         translated(e, va, size);
     e->first = false;
+    i = look_at(e, va, va + size);
     if (!e->gic) {
-        e->wait = ends_with(e, va + size);
+        e->wait = e->known[i].wait;
         e->wait_at = va + size - 4;
+    }
+    if (e->known[i].fp && !e->trap_fp && !may_fp(e)) {
+        e->trap_fp = true; /* instruction by instruction, from here on */
+        hooks_leave(e, LEAVE_BLOCK);
     }
 }
 
 static void on_code(uc_engine *uc, uint64_t va, uint32_t size, void *ctx)
 {
     struct engine *e = ctx;
+    uint32_t opcode;
 
     (void)uc, (void)size;
     if (e->exception == 0 || e->leave != LEAVE_NOT)
@@ -154,6 +178,11 @@ static void on_code(uc_engine *uc, uint64_t va, uint32_t size, void *ctx)
     e->code_at = va;
     if (e->watching)
         debug_before(e, va);
+    if (e->leave == LEAVE_NOT && e->trap_fp && !may_fp(e) &&
+        walk_instruction(e, va, &opcode) && is_fp(opcode)) {
+        e->syndrome = SYNDROME(EC_FP, 0x1e00000);
+        hooks_leave(e, LEAVE_TAKE);
+    }
 }
 
 void hooks_every_instruction(struct engine *e)

@@ -152,7 +152,7 @@ static uint64_t get_special(struct vcpu *v, uint32_t reg, int row)
 }
 
 /* SVE is not for guests, and the library ends the process when it is enabled
- * without FP: so that never reaches it. */
+ * without FP: so that never reaches it. FP it does not trap: hooks.c does. */
 static void set_special(struct vcpu *v, uint32_t reg, int row, uint64_t value)
 {
     v->sys[row] = value;
@@ -164,6 +164,7 @@ static void set_special(struct vcpu *v, uint32_t reg, int row, uint64_t value)
         engine_set_sys(v->engine, SYS_VMPIDR_EL2, value | UINT64_C(1) << 31);
         break;
     case HV_SYS_REG_CPACR_EL1:
+        v->fpen = value >> 20 & 3;
         engine_set_sys(v->engine, reg, value & ~UINT64_C(0x30000));
         break;
     case HV_SYS_REG_SP_EL0:
@@ -201,6 +202,8 @@ void fake_sysreg_set(struct vcpu *v, int row, uint64_t value)
         set_special(v, s->reg, row, value);
         return;
     }
+    if (s->reg == HV_SYS_REG_HCR_EL2) /* E2H and TGE were seen to get lost */
+        value &= ~(UINT64_C(1) << 34 | UINT64_C(1) << 27);
     v->sys[row] = value;
     if (s->home == HOME_ENGINE) {
         engine_set_sys(v->engine, s->reg, value);

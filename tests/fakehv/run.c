@@ -110,6 +110,8 @@ static void enter(struct vcpu *v)
 
     engine_catch_up(e);
     debug_arm(e);
+    if (e->trap_fp)
+        hooks_every_instruction(e);
     set_lines(v);
     e->leave = LEAVE_NOT;
     e->look = e->waited = e->missed = false;

@@ -57,7 +57,7 @@ static void at_el2(void)
         0xd4000023 /* smc #1 */);
     set(HV_REG_CPSR, EL2H);
     set_sys(HV_SYS_REG_SP_EL2, 0x7000);
-    set_sys(HV_SYS_REG_HCR_EL2, UINT64_C(1) << 31);
+    set_sys(HV_SYS_REG_HCR_EL2, UINT64_C(0x480000000)); /* E2H gets lost */
     CHECK(get_sys(HV_SYS_REG_HCR_EL2) == UINT64_C(1) << 31);
     RUN_UNTIL(0x93830007, CODE + 20);
     CHECK(left->exception.physical_address == 0x9000008);

@@ -114,6 +114,8 @@ static void own_exceptions(void)
         {0x00000000 /* udf #0 */, 0x02000000, 0},
         {0xd4200060 /* brk #3 */, 0xf2000003, 0},
         {0xd53c1105 /* mrs x5, hcr_el2 */, 0x02000000, 0},
+        {0x9e670000 /* fmov d0, x0 */, 0x1fe00000, 0},
+        {0x3dc00000 /* ldr q0, [x0] */, 0x1fe00000, 0},
         {0x2518e3e0 /* ptrue p0.b */, 0x02000000, 0},
         {0xd5300685 /* mrs x5, dbgbvr6_el1 */, 0x02000000, 0},
     };
@@ -131,6 +133,26 @@ static void own_exceptions(void)
         CHECK(get(HV_REG_X1) == own[i].syndrome);
         CHECK(get(HV_REG_X2) == CODE + own[i].behind);
     }
+    shut_down();
+}
+
+static void fp(void)
+{
+    BOOT(0xd2900000, /* mov x0, #0x8000 */
+         0x9e670000, /* fmov d0, x0 */
+         0x3d800000, /* str q0, [x0] */
+         0xd4000022 /* hvc #1 */);
+    PUT(0x8200, 0xd5385201, /* mrs x1, esr_el1 */
+        0xd2a00602,         /* movz x2, #0x30, lsl #16 */
+        0xd5181042,         /* msr cpacr_el1, x2 */
+        0xd69f03e0 /* eret */);
+    set_sys(HV_SYS_REG_VBAR_EL1, 0x8000);
+    RUN_UNTIL(0x5a000001, CODE + 16);
+    CHECK(get(HV_REG_X1) == 0x1fe00000 && ram[0x8001] == 0x80);
+    CHECK(get_sys(HV_SYS_REG_CPACR_EL1) == 0x300000);
+    set_sys(HV_SYS_REG_CPACR_EL1, 0x100000); /* EL1 may, EL0 may not */
+    set(HV_REG_PC, CODE);
+    RUN_UNTIL(0x5a000001, CODE + 16);
     shut_down();
 }
 
@@ -376,6 +398,7 @@ int main(void)
          RETURNS);
     test("SVC, BRK, undefined instructions never exit", own_exceptions,
          RETURNS);
+    test("FP traps to EL1 until CPACR_EL1 allows it", fp, RETURNS);
     test("vectors in no memory: an instruction abort", no_vectors, RETURNS);
     test("loads and stores of all sizes, signed, XZR", described, RETURNS);
     test("pairs, write-back, SIMD, atomics, DC ZVA have ISV=0", undescribed,
