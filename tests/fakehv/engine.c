@@ -166,7 +166,8 @@ void engine_store(struct engine *e)
     v->sp_el1 = engine_reg(e, UC_ARM64_REG_SP_EL1);
     if (e->el2)
         v->sp_el2 = engine_reg(e, UC_ARM64_REG_SP_EL2);
-    for (unsigned n = 0; n < ZREGS; n++)
+    for (unsigned n = 0; n < ZREGS && v->sme->state.streaming_sve_mode_enabled;
+         n++)
         e->u.reg_read(e->uc, UC_ARM64_REG_V0 + (int)n, v->sme->z[n]);
 }
 
