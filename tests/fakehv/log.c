@@ -71,8 +71,7 @@ void fake_die(const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    fprintf(stderr, "fakehv: thread %d: %s: a Mac might not survive this\n",
-            thread_id(), text);
+    fprintf(stderr, "fakehv: thread %d: %s: aborting\n", thread_id(), text);
     abort();
 }
 

@@ -8,12 +8,9 @@
 
 /* ---- what the guest may be entered with ----------------------------------- */
 
+/* The fifth bit of the mode would be AArch32. */
 static bool is_enterable(const struct vcpu *v)
 {
-    enum { AARCH32 = 1 << 4 };
-
-    if (v->cpsr & AARCH32)
-        return false;
     switch (v->cpsr & MODE_MASK) {
     case MODE_EL0T:
     case MODE_EL1T:

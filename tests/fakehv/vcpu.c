@@ -175,7 +175,8 @@ hv_return_t fake_vcpu_destroy(hv_vcpu_t vcpu)
         return exists ? HV_BAD_ARGUMENT : HV_NO_DEVICE;
     }
     if (!pthread_equal(v->owner, pthread_self()))
-        fake_die("hv_vcpu_destroy(%u) on a thread that does not own it",
+        fake_die("hv_vcpu_destroy(%u) on a thread that does not own it, which "
+                 "may bring a Mac down",
                  (unsigned)vcpu);
     others = fake_vm.gic != NULL && fake_vm.inside > 0;
     fake_vm.vcpu[vcpu] = NULL;
