@@ -265,7 +265,7 @@ void fake_gic_close(struct gic *gic);
 bool fake_gic_covers(hv_ipa_t ipa, uint64_t size); /* under the lock */
 bool fake_gic_open_cpu(struct vcpu *v);
 void fake_gic_close_cpu(struct vcpu *v);
-/* Something changed that may interest a guest; wakes those in WFI. */
+/* Something changed that may interest a guest. */
 void fake_gic_changed(void);
 unsigned fake_gic_changes(void);
 

@@ -248,8 +248,6 @@ hv_return_t fake_vcpus_exit(hv_vcpu_t *vcpus, uint32_t vcpu_count)
     else if (stale)
         fake_report("hv_vcpus_exit() of vCPU %u, which was destroyed",
                     (unsigned)vcpus[bad]);
-    if (result == HV_SUCCESS)
-        fake_gic_changed();
     return result;
 }
 
