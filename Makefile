@@ -5,6 +5,8 @@
 #   CLANG LLD PKG_CONFIG                the tools of these names
 #   WERROR=1                            warnings are errors
 #   SANITIZE=address,undefined          build ./hvlua-address-undefined
+#   HVF=fake                            with backend hvf, on what stands in for
+#                                       macOS's framework on Linux (tests/fakehv)
 #   V=1                                 show the commands
 #   DEPS=no, WITH=check                 `make deps` does nothing, or brings the
 #                                       tools of `make check` too
@@ -101,7 +103,7 @@ endif
 
 # What each flags file holds. All that is built from it is built again when it
 # changes; objects are in it because a link with one less is another link.
-flags.core = $(COMPILE) $(UNICORN_CFLAGS)
+flags.core = $(COMPILE) $(UNICORN_CFLAGS) $(HVF_FLAGS)
 flags.library = sh scripts/library.sh $(EMBEDDED)
 flags.bindings = $(COMPILE) -I$(BUILD) \
 	$(or $(LUA_CFLAGS),$(if $(LUA_LIBS),,$(error no Lua 5.4)))
@@ -121,6 +123,15 @@ DOCUMENTED := Makefile
 include scripts/install.mk
 ifeq ($(UNAME_S),Linux)
 include tests/fakehv/fakehv.mk
+
+ifeq ($(HVF),fake)
+ifneq ($(filter install libs deb,$(MAKECMDGOALS)),)
+$(error HVF=fake is for trying things out: it is not installed)
+endif
+HVF_FLAGS := -Itests/fakehv/include \
+	-DHVF_LIBRARY='"$(CURDIR)/$(FAKEHV)"'
+all: $(FAKEHV)
+endif
 endif
 
 $(FLAGS): %.flags: FORCE | $(FIRST)

@@ -153,7 +153,7 @@ static int store_results(struct run *run, struct vcpu *v, const struct abi *abi)
 {
     int n = lua_gettop(v->co) - CO_BASE;
     union vmm_value value[4];
-    bool given[4];
+    bool given[4] = {false};
 
     for (int i = 0; i < n; i++) {
         uint64_t result = 0;

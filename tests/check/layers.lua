@@ -26,7 +26,8 @@ local HEADERS = {
         why = "what backends implement is theirs and core's" },
     { header = "^linux/kvm", only_in = { "^core/kvm[%w_]*%.[ch]$", "^tests/bench/" },
         why = "only core/kvm* know KVM" },
-    { header = "^unicorn/", only_in = { "^core/unicorn[%w_]*%.[ch]$", "^tests/bench/", "^tests/fakehv/" },
+    { header = "^unicorn/", only_in = { "^core/unicorn[%w_]*%.[ch]$",
+        "^tests/bench/", "^tests/fakehv/" },
         why = "only core/unicorn* know Unicorn" },
     { header = "^Hypervisor/", only_in = { "^core/hvf[%w_]*%.[ch]$", "^tests/fakehv/" },
         why = "only core/hvf* know Hypervisor.framework" },
@@ -116,7 +117,11 @@ end
 local function check_functions(path, lines)
     local start -- of the declaration that the next brace belongs to
     local name
+    local inside = false -- its braces
     for i, line in ipairs(lines) do
+        if line == "}" then
+            inside = false
+        end
         if line == "}" and start then
             local length = i - start + 1
             local title = ("%s: %s"):format(path, name)
@@ -125,6 +130,10 @@ local function check_functions(path, lines)
                     name, length, MAX_FUNCTION)
             end
             start = nil
+        elseif line == "{" then
+            inside = true
+        elseif start and not inside and line:find ";%s*$" then
+            start = nil -- a declaration
         elseif line:find "^[%a_]" and not line:find "[;:]%s*$" then
             if not start or lines[i - 1] == "" then
                 start = i
