@@ -19,10 +19,14 @@ int luaopen_hv_core(lua_State *L)
     vm_open(L);
     lua_setfield(L, -2, "machine"); /* methods: the Lua library adds its own */
     mem_open(L);
+    gic_open(L);
     spawn_open(L);
     lua_newtable(L);
     lua_pushvalue(L, -1);
     lua_setfield(L, -3, "defaults"); /* arch and backend of hv.vm */
+    lua_pushvalue(L, -1);
+    lua_pushcclosure(L, hv_caps, 1);
+    lua_setfield(L, -3, "caps");
     lua_pushcclosure(L, hv_vm, 1);
     lua_setfield(L, -2, "vm");
     return 1;

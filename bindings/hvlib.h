@@ -21,6 +21,7 @@
 #define HV_VCPU "hv.vcpu"
 #define HV_MEMORY "hv.memory"
 #define HV_VIEW "hv.view"
+#define HV_GIC "hv.gic"
 
 struct vcpu;
 
@@ -45,7 +46,8 @@ enum {
     UV_MEMORY,         /* address -> memory object */
     UV_STOP,           /* what cpu:stop() was given */
     UV_STATS,          /* struct machine_stats */
-    UV_MACHINE = UV_STATS
+    UV_GIC,            /* its object */
+    UV_MACHINE = UV_GIC
 };
 
 struct machine {
@@ -175,6 +177,7 @@ static inline void vm_usable(lua_State *L, const struct machine *m)
 }
 int hv_vm(lua_State *L); /* upvalue 1: the program's defaults */
 int hv_backends(lua_State *L);
+int hv_caps(lua_State *L);  /* likewise */
 void vm_open(lua_State *L); /* leaves the table of methods */
 
 void mem_open(lua_State *L);
@@ -189,6 +192,14 @@ int hv_room(lua_State *L); /* core.room(vm, at, n) --> at */
 int vm_vcpu(lua_State *L);
 struct vcpu *vcpu_self(lua_State *L); /* argument 1, its machine open */
 
+/* debuglib.c's part of its methods. */
+int vcpu_breakpoint(lua_State *L);
+int vcpu_watchpoint(lua_State *L);
+int vcpu_translate(lua_State *L);
+int vcpu_irq(lua_State *L);
+int vcpu_fiq(lua_State *L);
+int vcpu_inject(lua_State *L);
+
 int vm_attach(lua_State *L);
 /* The device behind an mmio or io exit, or NULL. */
 const struct device *dev_find(const struct machine *m,
@@ -199,6 +210,11 @@ int dev_push(lua_State *co, const struct device *dev,
              const struct vmm_exit *exit);
 /* Called protected, with what it has answered to a read: raise why not. */
 int dev_refuse(lua_State *co);
+
+/* ---- giclib.c ------------------------------------------------------------ */
+
+int vm_gic(lua_State *L);
+void gic_open(lua_State *L);
 
 /* ---- reglib.c ------------------------------------------------------------ */
 

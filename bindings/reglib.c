@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* reglib.c - registers as Lua values: integers, strings of 16 bytes, tables for
- * segments, booleans for traps. */
+/* reglib.c - registers as Lua values: integers, strings of bytes, tables for
+ * segments, booleans for flags. */
 #include <stddef.h>
 #include <string.h>
 
@@ -88,14 +88,33 @@ static uint64_t cut(uint64_t value, const struct vmm_reg_name *r)
     return value >> r->shift & ((UINT64_C(1) << r->bits) - 1);
 }
 
+/* A register of as many bytes as this machine has. */
+static void push_bytes(lua_State *L, const struct vcpu *v, vmm_reg reg)
+{
+    luaL_Buffer b;
+    size_t size;
+
+    if (vmm_get_bytes(v->cpu, reg, NULL, &size) < 0)
+        obj_fail(L);
+    luaL_buffinitsize(L, &b, size);
+    vm_usable(L, v->machine); /* still: a finalizer may have run */
+    if (vmm_get_bytes(v->cpu, reg, luaL_buffaddr(&b), &size) < 0)
+        obj_fail(L);
+    luaL_pushresultsize(&b, size);
+}
+
 void reg_push(lua_State *L, const struct vcpu *v, const struct vmm_reg_name *r)
 {
     union vmm_value value;
 
     vm_usable(L, v->machine); /* still: a finalizer may have run */
+    if (r->bits == VMM_BYTES) {
+        push_bytes(L, v, r->reg);
+        return;
+    }
     if (vmm_get(v->cpu, r->reg, &value) < 0)
         obj_fail(L);
-    if (VMM_REG_CLASS(r->reg) == VMM_TRAP)
+    if (r->bits == 1)
         lua_pushboolean(L, value.u64 != 0);
     else if (r->bits == 128)
         lua_pushlstring(L, (const char *)value.bytes, sizeof value.bytes);
@@ -147,7 +166,7 @@ void reg_read(lua_State *L, int idx, const struct vmm_reg_name *r,
 {
     uint64_t given, mask;
 
-    if (VMM_REG_CLASS(r->reg) == VMM_TRAP) {
+    if (r->bits == 1) {
         if (!lua_isboolean(L, idx))
             luaL_error(L, "%s: a boolean expected, got %s", r->name,
                        luaL_typename(L, idx));
@@ -157,6 +176,12 @@ void reg_read(lua_State *L, int idx, const struct vmm_reg_name *r,
     if (r->bits == 0) {
         read_struct(L, idx, r, value);
         return;
+    }
+    if (r->bits == VMM_BYTES) {
+        if (lua_type(L, idx) != LUA_TSTRING)
+            luaL_error(L, "%s: a string of bytes expected, got %s", r->name,
+                       luaL_typename(L, idx));
+        return; /* how many is up to the machine: reg_set() */
     }
     if (r->bits == 128) {
         if (lua_type(L, idx) != LUA_TSTRING)
@@ -194,6 +219,14 @@ void reg_set(lua_State *L, const struct vcpu *v, const struct vmm_reg_name *r,
         obj_fail(L);
     reg_read(L, idx, r, &value);
     vm_usable(L, v->machine);
+    if (r->bits == VMM_BYTES) {
+        size_t size;
+        const char *bytes = lua_tolstring(L, idx, &size);
+
+        if (vmm_set_bytes(v->cpu, r->reg, bytes, size) < 0)
+            obj_fail(L);
+        return;
+    }
     if (vmm_set(v->cpu, r->reg, &value) < 0)
         obj_fail(L);
 }

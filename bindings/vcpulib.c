@@ -248,96 +248,7 @@ static int vcpu_msr(lua_State *L)
     return numbered(L, v, VMM_REG(VMM_MSR, nr), 3);
 }
 
-/* ---- debugging, interrupts ----------------------------------------------- */
-
-/* cpu:breakpoint(at [, on]) */
-static int vcpu_breakpoint(lua_State *L)
-{
-    struct vcpu *v = vcpu_self(L);
-    uint64_t at = obj_address(L, 2, "breakpoint: at");
-    bool on = obj_boolean(L, 3, "breakpoint: on", true);
-
-    obj_method(L, 2, "breakpoint");
-    return vmm_breakpoint(v->cpu, at, on) < 0 ? obj_fail(L) : 0;
-}
-
-/* cpu:watchpoint(at, size, "rw" [, on]) */
-static int vcpu_watchpoint(lua_State *L)
-{
-    struct vcpu *v = vcpu_self(L);
-    uint64_t at = obj_address(L, 2, "watchpoint: at");
-    uint64_t size = obj_size(L, 3, "watchpoint: size");
-    unsigned access = obj_prot(L, 4, "watchpoint: access", "rw", VMM_R | VMM_W);
-    bool on = obj_boolean(L, 5, "watchpoint: on", true);
-
-    obj_method(L, 4, "watchpoint");
-    if (size > 8)
-        return luaL_error(L, "watchpoint: size: %I: watch 1, 2, 4 or 8 bytes",
-                          (LUAI_UACINT)size);
-    return vmm_watchpoint(v->cpu, at, (unsigned)size, access, on) < 0
-               ? obj_fail(L)
-               : 0;
-}
-
-/* cpu:translate(va) --> guest physical address, or nil */
-static int vcpu_translate(lua_State *L)
-{
-    struct vcpu *v = vcpu_self(L);
-    uint64_t pa, va = obj_address(L, 2, "translate: va");
-    int rc;
-
-    obj_method(L, 1, "translate");
-    rc = vmm_translate(v->cpu, va, &pa);
-    if (rc < 0)
-        return obj_fail(L);
-    if (rc)
-        lua_pushinteger(L, (lua_Integer)pa);
-    else
-        lua_pushnil(L);
-    return 1;
-}
-
-/* cpu:irq(level) */
-static int vcpu_irq(lua_State *L)
-{
-    struct vcpu *v = vcpu_self(L);
-
-    if (lua_isnoneornil(L, 2))
-        return luaL_error(L, "irq: a boolean expected, got nothing");
-    obj_method(L, 1, "irq");
-    return vmm_irq(v->cpu, obj_boolean(L, 2, "irq", false)) < 0 ? obj_fail(L)
-                                                                : 0;
-}
-
-/* cpu:inject { vector= } or { syndrome=, far= } */
-static int vcpu_inject(lua_State *L)
-{
-    static const char *const arm64[] = {"syndrome", "far", NULL};
-    static const char *const x86_64[] = {"vector", NULL};
-    struct vcpu *v = vcpu_self(L);
-    bool arm = vmm_arch(v->machine->vm) == VMM_ARM64;
-    struct vmm_event event = {0};
-
-    obj_method(L, 1, "inject");
-    obj_fields(L, 2, "inject", arm ? arm64 : x86_64);
-    if (arm) {
-        obj_field(L, 2, "syndrome");
-        event.syndrome = obj_integer(L, -1, "inject: syndrome");
-        if (obj_field(L, 2, "far") != LUA_TNIL)
-            event.far = obj_integer(L, -1, "inject: far");
-    } else {
-        uint64_t vector;
-
-        obj_field(L, 2, "vector");
-        vector = obj_integer(L, -1, "inject: vector");
-        if (vector > 255)
-            return luaL_error(L, "inject: vector: %I is not 0 to 255",
-                              (LUAI_UACINT)vector);
-        event.vector = (uint8_t)vector;
-    }
-    vm_usable(L, v->machine); /* still: a finalizer may have run */
-    return vmm_inject(v->cpu, &event) < 0 ? obj_fail(L) : 0;
-}
+/* ---- one entry ----------------------------------------------------------- */
 
 static int vcpu_kick(lua_State *L)
 {
@@ -347,8 +258,6 @@ static int vcpu_kick(lua_State *L)
     vmm_kick(v->cpu);
     return 0;
 }
-
-/* ---- one entry ----------------------------------------------------------- */
 
 /* cpu:answer(value): for the read that the last exit was. */
 static int vcpu_answer(lua_State *L)
@@ -501,6 +410,7 @@ static const luaL_Reg methods[] = {{"sysreg", vcpu_sysreg},
                                    {"watchpoint", vcpu_watchpoint},
                                    {"translate", vcpu_translate},
                                    {"irq", vcpu_irq},
+                                   {"fiq", vcpu_fiq},
                                    {"inject", vcpu_inject},
                                    {"kick", vcpu_kick},
                                    {"answer", vcpu_answer},

@@ -52,6 +52,85 @@ int hv_backends(lua_State *L)
     return 1;
 }
 
+static enum vmm_arch read_arch(lua_State *L, const char *name)
+{
+    int found = name ? vmm_arch_find(name) : VMM_ARM64;
+
+    if (found < 0)
+        obj_fail(L);
+    return (enum vmm_arch)found;
+}
+
+/* Push the table of group name[0..n) in the one on top, instead of a mere true or
+ * false. */
+static void push_group(lua_State *L, const char *name, size_t n)
+{
+    lua_pushlstring(L, name, n);
+    lua_pushvalue(L, -1);
+    if (lua_rawget(L, -3) != LUA_TTABLE) {
+        lua_pop(L, 1);
+        lua_newtable(L);
+        lua_pushvalue(L, -2);
+        lua_pushvalue(L, -2);
+        lua_rawset(L, -5); /* caps[group] = {} */
+    }
+    lua_remove(L, -2);
+}
+
+static void set_cap(lua_State *L, const struct vmm_cap *cap)
+{
+    const char *name = cap->name, *dot;
+    int top = lua_gettop(L);
+
+    while ((dot = strchr(name, '.'))) {
+        push_group(L, name, (size_t)(dot - name));
+        name = dot + 1;
+    }
+    if (!lua_stringtonumber(L, name)) /* "1" is for a list */
+        lua_pushstring(L, name);
+    if (cap->type == VMM_CAP_TEXT)
+        lua_pushstring(L, cap->text);
+    else if (cap->type == VMM_CAP_FLAG)
+        lua_pushboolean(L, cap->number != 0);
+    else
+        lua_pushinteger(L, (lua_Integer)cap->number);
+    lua_rawset(L, -3);
+    lua_settop(L, top);
+}
+
+/* hv.caps([backend [, arch]]) --> what there is */
+int hv_caps(lua_State *L)
+{
+    struct vmm_caps *caps;
+    const char *backend, *arch, *name;
+    enum vmm_arch a;
+
+    obj_function(L, 2, "hv.caps");
+    lua_settop(L, 2);
+    for (int i = 1; i <= 2; i++)
+        if (lua_isnil(L, i)) {
+            lua_getfield(L, lua_upvalueindex(1), i == 1 ? "backend" : "arch");
+            lua_replace(L, i);
+        }
+    backend = lua_isnil(L, 1)
+                  ? NULL
+                  : obj_string(L, 1, "hv.caps: backend", "a string");
+    arch =
+        lua_isnil(L, 2) ? NULL : obj_string(L, 2, "hv.caps: arch", "a string");
+    a = read_arch(L, arch);
+    caps = lua_newuserdatauv(L, sizeof *caps, 0);
+    if (vmm_caps(backend, a, &name, caps) < 0)
+        return obj_fail(L);
+    lua_newtable(L);
+    lua_pushstring(L, name);
+    lua_setfield(L, -2, "backend");
+    lua_pushstring(L, vmm_arch_name(a));
+    lua_setfield(L, -2, "arch");
+    for (unsigned i = 0; i < caps->count; i++)
+        set_cap(L, &caps->cap[i]);
+    return 1;
+}
+
 /* ---- open ---------------------------------------------------------------- */
 
 /* t[name] as a string, or NULL; it stays in the table, so it stays alive. */
@@ -74,6 +153,32 @@ static const char *option(lua_State *L, const char *name, const char *what)
     return s ? s : string_field(L, lua_upvalueindex(1), name, what);
 }
 
+/* What only some backends have a choice of: core knows which, and what values. */
+static void read_choices(lua_State *L, struct vmm_config *config)
+{
+    if (obj_field(L, 1, "ipa_size") != LUA_TNIL) {
+        uint64_t bits = obj_integer(L, -1, "hv.vm: ipa_size");
+
+        if (bits == 0 || bits > 52)
+            luaL_error(L,
+                       "hv.vm: ipa_size: %I: it is a number of bits, such "
+                       "as 36 or 40",
+                       (LUAI_UACINT)bits);
+        config->ipa_size = (uint32_t)bits;
+    }
+    if (obj_field(L, 1, "ipa_granule") != LUA_TNIL) {
+        uint64_t size = obj_size(L, -1, "hv.vm: ipa_granule");
+
+        if (size != 0x1000 && size != 0x4000)
+            luaL_error(L, "hv.vm: ipa_granule: %I: it is \"4K\" or \"16K\"",
+                       (LUAI_UACINT)size);
+        config->ipa_granule = (uint32_t)size;
+    }
+    obj_field(L, 1, "el2");
+    config->el2 = obj_boolean(L, -1, "hv.vm: el2", false);
+    lua_pop(L, 3);
+}
+
 static uint16_t read_port(lua_State *L, enum vmm_arch arch)
 {
     uint64_t port = obj_integer(L, -1, "hv.vm: hypercall_port");
@@ -91,22 +196,18 @@ static uint16_t read_port(lua_State *L, enum vmm_arch arch)
 static void read_config(lua_State *L, struct vmm_config *config,
                         uint64_t *memory)
 {
-    static const char *const names[] = {"arch", "backend", "memory",
-                                        "hypercall_port", NULL};
-    const char *arch;
-    int found;
+    static const char *const names[] = {
+        "arch",     "backend",     "memory", "hypercall_port",
+        "ipa_size", "ipa_granule", "el2",    NULL};
 
     if (lua_isnoneornil(L, 1)) {
         lua_settop(L, 0);
         lua_newtable(L);
     }
     obj_fields(L, 1, "hv.vm", names);
-    arch = option(L, "arch", "hv.vm: arch");
-    found = arch ? vmm_arch_find(arch) : VMM_ARM64;
-    if (found < 0)
-        obj_fail(L);
-    config->arch = (enum vmm_arch)found;
+    config->arch = read_arch(L, option(L, "arch", "hv.vm: arch"));
     config->backend = option(L, "backend", "hv.vm: backend");
+    read_choices(L, config);
     if (obj_field(L, 1, "hypercall_port") != LUA_TNIL)
         config->hypercall_port = read_port(L, config->arch);
     if (obj_field(L, 1, "memory") != LUA_TNIL) {
@@ -249,12 +350,15 @@ static void push_cpus(lua_State *L)
     lua_pop(L, 1);
 }
 
-static const char *const properties[] = {"arch",    "backend", "cpus",
-                                         "memory",  "closed",  "page_size",
-                                         "running", NULL};
+static const char *const properties[] = {
+    "arch",      "backend", "cpus",     "memory", "closed",
+    "page_size", "running", "ipa_size", "el2",    NULL};
 
 static void push_property(lua_State *L, struct machine *m, int i)
 {
+    uint32_t bits;
+    bool on;
+
     if (i != 4)
         vm_usable(L, m);
     switch (i) {
@@ -276,8 +380,18 @@ static void push_property(lua_State *L, struct machine *m, int i)
     case 5:
         lua_pushinteger(L, (lua_Integer)vmm_page_size(m->vm));
         break;
-    default:
+    case 6:
         lua_pushboolean(L, vmm_running(m->vm));
+        break;
+    case 7:
+        if (vmm_ipa_size(m->vm, &bits) < 0)
+            obj_fail(L);
+        lua_pushinteger(L, bits);
+        break;
+    default:
+        if (vmm_el2(m->vm, &on) < 0)
+            obj_fail(L);
+        lua_pushboolean(L, on);
         break;
     }
 }
@@ -352,7 +466,7 @@ static const luaL_Reg meta[] = {
 static const luaL_Reg methods[] = {
     {"close", vm_close}, {"vcpu", vm_vcpu},     {"hypercall", vm_hypercall},
     {"on", vm_on},       {"attach", vm_attach}, {"run", vm_run},
-    {"stop", vm_stop},   {NULL, NULL}};
+    {"stop", vm_stop},   {"gic", vm_gic},       {NULL, NULL}};
 
 /* Leaves the table of methods on the stack. */
 void vm_open(lua_State *L)

@@ -22,7 +22,7 @@
 struct vmm_mem {
     struct vmm_range range;
     uint8_t *host;
-    size_t mapped; /* bytes to munmap; 0: the caller's memory */
+    int (*release)(void *host, size_t size); /* NULL: the caller's memory */
     uint32_t slot;
 };
 
@@ -70,11 +70,22 @@ struct vmm_cpu {
     struct vmm_meter *meter; /* of that run, or NULL */
 };
 
+enum { VMM_GIC_RANGES = 3 };
+
 struct vmm {
     const struct vmm_ops *ops;
     void *host; /* the backend's own */
     enum vmm_arch arch;
     uint16_t hypercall_port;
+    /* As in struct vmm_config; open() of a backend with .choices puts in what they
+     * have become. */
+    uint32_t ipa_size, ipa_granule;
+    bool el2;
+    struct { /* the addresses it takes up; ranges 0: there is none */
+        struct vmm_gic_range range[VMM_GIC_RANGES];
+        unsigned ranges;
+        uint32_t msi_first, msi_count;
+    } gic;
     struct vmm_mem *mem; /* sorted by range.at */
     size_t mems, mem_room;
     struct vmm_cpu *cpu[VMM_MAX_CPUS];
@@ -84,6 +95,19 @@ struct vmm {
     bool closing;            /* vmm_close() came during that run */
 };
 
+/* What is done with a GIC; see vmm.h. open() puts into vm->gic the addresses it
+ * takes up. save() with `to` NULL only gives the size. */
+struct vmm_gic_ops {
+    int (*open)(struct vmm *vm, const struct vmm_gic_config *config);
+    int (*spi)(struct vmm *vm, uint32_t intid, bool level);
+    int (*msi)(struct vmm *vm, uint64_t at, uint32_t intid);
+    int (*reset)(struct vmm *vm);
+    int (*get)(struct vmm *vm, vmm_reg reg, uint64_t *value);
+    int (*set)(struct vmm *vm, vmm_reg reg, uint64_t value);
+    int (*save)(struct vmm *vm, void *to, size_t *size);
+    int (*restore)(struct vmm *vm, const void *from, size_t size);
+};
+
 /* Unless noted, members are called with arguments already checked, on the
  * thread that uses the machine, with the vCPU out of the guest; they return 0 or
  * vmm_fail(). A NULL member: this backend cannot. */
@@ -91,6 +115,10 @@ struct vmm_ops {
     const char *name;
     enum vmm_arch arch; /* of the guests */
     bool threads; /* vCPUs run on a thread each; else they take turns on one */
+    bool choices; /* machines have ipa_size, ipa_granule, el2 */
+    /* Bit 1 << n: registers of class n that not every backend has: VMM_VCPU (but
+     * for VMM_TRAP_DEBUG, which is core's), VMM_GICR and later ones. */
+    uint32_t classes;
 
     /* NULL: runs here; else one sentence saying why not and what to do (in the
      * buffer, or constant). Cheap: no machine is made. */
@@ -99,12 +127,20 @@ struct vmm_ops {
      * be opened. A NULL member: it stands on none. */
     const char *(*about)(char *buffer, size_t size);
 
+    /* Add what there is (vmm_cap_number() and so on); core has added what can be
+     * told from here. NULL: that is all. */
+    int (*caps)(struct vmm_caps *caps);
+
     /* vm->arch is set, there is no memory and no vCPU yet. On failure open
      * cleans up after itself. close copes with half-open; vCPUs were closed. */
     int (*open)(struct vmm *vm);
     void (*close)(struct vmm *vm);
     uint64_t (*page_size)(const struct vmm *vm); /* NULL: 4096 */
 
+    /* `size` bytes of zeroes, multiples of the page size, and what gives them
+     * back, also after close(). NULL: vmm_allocate() will do. */
+    int (*allocate)(struct vmm *vm, size_t size, void **host,
+                    int (**release)(void *host, size_t size));
     /* mem is already in, or still in, vm->mem. These may come between any two
      * exits, vCPUs open and not; on a threads backend also while other vCPUs
      * are in the guest. */
@@ -152,9 +188,17 @@ struct vmm_ops {
     int (*get)(struct vmm_cpu *cpu, vmm_reg reg, union vmm_value *value);
     int (*set)(struct vmm_cpu *cpu, vmm_reg reg, const union vmm_value *value);
 
-    int (*irq)(struct vmm_cpu *cpu, bool level);
+    /* VMM_SCALABLE; get_bytes() with `to` NULL only gives the size. */
+    int (*get_bytes)(struct vmm_cpu *cpu, vmm_reg reg, void *to, size_t *size);
+    int (*set_bytes)(struct vmm_cpu *cpu, vmm_reg reg, const void *from,
+                     size_t size);
+
+    int (*line)(struct vmm_cpu *cpu, enum vmm_line line, bool level);
+    int (*line_at)(struct vmm_cpu *cpu, enum vmm_line line, bool *level);
     int (*inject)(struct vmm_cpu *cpu, const struct vmm_event *event);
     int (*debug)(struct vmm_cpu *cpu); /* cpu->debug has changed */
+
+    const struct vmm_gic_ops *gic;
 };
 
 /* ---- what core offers backends ------------------------------------------- */
@@ -167,8 +211,23 @@ void vmm_reason(const char *format, ...) __attribute__((format(printf, 1, 2)));
  * analyzers too, sees what comes back. */
 #define vmm_fail(code, ...) (vmm_reason(__VA_ARGS__), (code))
 
+/* "backend: what: not on this backend with ... guests: <those that have it>". */
+int vmm_cannot(const struct vmm *vm, const char *what, const char *those);
+
+/* Add to *caps; of one name the last counts. */
+void vmm_cap_number(struct vmm_caps *caps, const char *name, uint64_t number);
+void vmm_cap_flag(struct vmm_caps *caps, const char *name, bool flag);
+void vmm_cap_text(struct vmm_caps *caps, const char *name, const char *text);
+
 /* 0: the vCPU may be looked at and changed; else it is in the guest, or may be. */
 int vmm_still(const struct vmm_cpu *cpu);
+
+/* Zeroes of the host's, as struct vmm_ops's allocate. */
+int vmm_allocate(struct vmm *vm, size_t size, void **host,
+                 int (**release)(void *host, size_t size));
+/* Give mem->range, which is checked, its host memory and what releases that
+ * (backing.c). */
+int vmm_back(struct vmm *vm, struct vmm_mem *mem);
 
 /* Release all memory; only vmm_close() calls it. */
 void vmm_mem_close(struct vmm *vm);
@@ -188,6 +247,9 @@ bool vmm_deliver(struct vmm_cpu *cpu);
  * many others. */
 extern const struct vmm_reg_name vmm_arm64_regs[], vmm_x86_regs[];
 extern const size_t vmm_arm64_names, vmm_x86_names;
+
+/* What a register that has a name is called first, for messages. */
+const char *vmm_reg_called(enum vmm_arch arch, vmm_reg reg);
 
 /* vmm_translate() for one architecture (mmu_arm64.c, mmu_x86.c). */
 int vmm_arm64_translate(struct vmm_cpu *cpu, uint64_t va, uint64_t *pa);

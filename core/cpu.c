@@ -66,8 +66,7 @@ int vmm_still(const struct vmm_cpu *cpu)
 
 static int cannot(const struct vmm_cpu *cpu, const char *what)
 {
-    return vmm_fail(VMM_ENOTSUP, "%s: %s: not on this backend with %s guests",
-                    cpu->vm->ops->name, what, vmm_arch_name(cpu->vm->arch));
+    return vmm_cannot(cpu->vm, what, NULL);
 }
 
 static int set_trap(struct vmm_cpu *cpu, const union vmm_value *value)
@@ -84,17 +83,29 @@ static int set_trap(struct vmm_cpu *cpu, const union vmm_value *value)
     return rc;
 }
 
+/* A class of registers that only some backends have: is it there? */
+static int check_class(const struct vmm_cpu *cpu, vmm_reg reg)
+{
+    unsigned class = VMM_REG_CLASS(reg);
+    const struct vmm *vm = cpu->vm;
+
+    if (class < VMM_VCPU || (class < 32 && vm->ops->classes >> class & 1))
+        return 0;
+    return vmm_cannot(vm, vmm_reg_called(vm->arch, reg), "hvf");
+}
+
 int vmm_get(struct vmm_cpu *cpu, vmm_reg reg, union vmm_value *value)
 {
     int rc = vmm_still(cpu);
 
-    if (rc < 0)
-        return rc;
-    if (VMM_REG_CLASS(reg) == VMM_TRAP) {
+    if (rc == 0 && reg == VMM_REG(VMM_VCPU, VMM_TRAP_DEBUG) &&
+        !(cpu->vm->ops->classes >> VMM_VCPU & 1)) {
         value->u64 = cpu->debug.trap;
         return 0;
     }
-    return cpu->vm->ops->get(cpu, reg, value);
+    if (rc == 0)
+        rc = check_class(cpu, reg);
+    return rc < 0 ? rc : cpu->vm->ops->get(cpu, reg, value);
 }
 
 int vmm_set(struct vmm_cpu *cpu, vmm_reg reg, const union vmm_value *value)
@@ -103,22 +114,76 @@ int vmm_set(struct vmm_cpu *cpu, vmm_reg reg, const union vmm_value *value)
 
     if (rc < 0)
         return rc;
-    if (VMM_REG_CLASS(reg) == VMM_TRAP)
+    if (reg == VMM_REG(VMM_VCPU, VMM_TRAP_DEBUG))
         return set_trap(cpu, value);
-    return cpu->vm->ops->set(cpu, reg, value);
+    rc = check_class(cpu, reg);
+    return rc < 0 ? rc : cpu->vm->ops->set(cpu, reg, value);
 }
 
-int vmm_irq(struct vmm_cpu *cpu, bool level)
+int vmm_get_bytes(struct vmm_cpu *cpu, vmm_reg reg, void *to, size_t *size)
 {
+    size_t room = *size;
+    int rc = vmm_still(cpu);
+
+    if (rc == 0)
+        rc = check_class(cpu, reg);
+    if (rc == 0)
+        rc = cpu->vm->ops->get_bytes(cpu, reg, NULL, size);
+    if (rc < 0 || !to)
+        return rc;
+    if (room < *size)
+        return vmm_fail(VMM_EINVAL, "%s: has %zu bytes, there is room for %zu",
+                        vmm_reg_called(cpu->vm->arch, reg), *size, room);
+    return cpu->vm->ops->get_bytes(cpu, reg, to, size);
+}
+
+int vmm_set_bytes(struct vmm_cpu *cpu, vmm_reg reg, const void *from,
+                  size_t size)
+{
+    size_t has;
+    int rc = vmm_get_bytes(cpu, reg, NULL, &has);
+
+    if (rc < 0)
+        return rc;
+    if (size != has)
+        return vmm_fail(VMM_EINVAL, "%s: has %zu bytes, got %zu",
+                        vmm_reg_called(cpu->vm->arch, reg), has, size);
+    return cpu->vm->ops->set_bytes(cpu, reg, from, size);
+}
+
+static int check_line(const struct vmm_cpu *cpu, enum vmm_line line)
+{
+    const struct vmm *vm = cpu->vm;
+    const char *name = line == VMM_IRQ ? "irq" : "fiq";
     int rc = vmm_still(cpu);
 
     if (rc < 0)
         return rc;
-    if (cpu->vm->ops->irq)
-        return cpu->vm->ops->irq(cpu, level);
-    return vmm_fail(VMM_ENOTSUP,
-                    "%s: irq: not on this backend with %s guests: use inject",
-                    cpu->vm->ops->name, vmm_arch_name(cpu->vm->arch));
+    if (!vm->ops->line)
+        return vmm_fail(VMM_ENOTSUP,
+                        "%s: %s: not on this backend with %s guests: use "
+                        "inject",
+                        vm->ops->name, name, vmm_arch_name(vm->arch));
+    if (vm->gic.ranges)
+        return vmm_fail(VMM_ESTATE,
+                        "%s: this machine has a gic, which drives the line: "
+                        "use gic:spi()",
+                        name);
+    return 0;
+}
+
+int vmm_line(struct vmm_cpu *cpu, enum vmm_line line, bool level)
+{
+    int rc = check_line(cpu, line);
+
+    return rc < 0 ? rc : cpu->vm->ops->line(cpu, line, level);
+}
+
+int vmm_line_at(struct vmm_cpu *cpu, enum vmm_line line, bool *level)
+{
+    int rc = check_line(cpu, line);
+
+    return rc < 0 ? rc : cpu->vm->ops->line_at(cpu, line, level);
 }
 
 int vmm_inject(struct vmm_cpu *cpu, const struct vmm_event *event)

@@ -7,17 +7,29 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "hvf.h"
-
-enum { GRANULE = 0x4000, DEFAULT_IPA_BITS = 36 };
 
 static const char *probe(char *buffer, size_t size)
 {
     struct hvf_calls call;
 
     return hvf_load(&call, buffer, size);
+}
+
+static const char *about(char *buffer, size_t size)
+{
+    static const char text[] = "Hypervisor.framework of macOS ";
+    struct hvf_calls call;
+
+    if (size < sizeof text || hvf_load(&call, buffer, size))
+        return NULL;
+    memcpy(buffer, text, sizeof text);
+    return hvf_macos(&call, buffer + sizeof text - 1, size - sizeof text + 1)
+               ? buffer
+               : NULL;
 }
 
 int hvf_owned(const struct hvf_machine *m, const char *what)
@@ -32,34 +44,12 @@ int hvf_owned(const struct hvf_machine *m, const char *what)
 
 /* ---- machines ------------------------------------------------------------ */
 
-/* The widest addresses that there are: what is not used costs nothing. */
-static hv_return_t create(struct hvf_machine *m)
-{
-    const struct hvf_calls *c = &m->call;
-    hv_vm_config_t config = NULL;
-    hv_return_t rc;
-    uint32_t bits;
-
-    m->ipa_bits = DEFAULT_IPA_BITS;
-    if (c->vm_config_create && c->vm_config_get_max_ipa_size &&
-        c->vm_config_set_ipa_size &&
-        c->vm_config_get_max_ipa_size(&bits) == HV_SUCCESS) {
-        config = c->vm_config_create();
-        if (c->vm_config_set_ipa_size(config, bits) == HV_SUCCESS)
-            m->ipa_bits = bits;
-    }
-    rc = c->vm_create(config);
-    if (config)
-        c->os_release((void *)config);
-    return rc;
-}
-
 static int vm_open(struct vmm *vm)
 {
     struct hvf_machine *m = calloc(1, sizeof *m);
     char buffer[256];
     const char *why;
-    hv_return_t rc;
+    int rc;
 
     if (!m)
         return vmm_fail(VMM_ENOMEM, "hvf: out of memory");
@@ -68,14 +58,10 @@ static int vm_open(struct vmm *vm)
         free(m);
         return vmm_fail(VMM_EHOST, "%s", why);
     }
-    rc = create(m);
-    if (rc != HV_SUCCESS) {
+    rc = hvf_create(&m->call, vm);
+    if (rc < 0) {
         free(m);
-        return rc == HV_BUSY
-                   ? vmm_fail(VMM_EHOST,
-                              "hvf: a process has one machine at a time: close "
-                              "the other one, or make this one with hv.spawn")
-                   : hvf_fail("machine", rc);
+        return rc;
     }
     m->owner = getpid();
     vm->host = m;
@@ -96,8 +82,7 @@ static void vm_close(struct vmm *vm)
 
 static uint64_t page_size(const struct vmm *vm)
 {
-    (void)vm;
-    return GRANULE;
+    return vm->ipa_granule;
 }
 
 /* ---- memory -------------------------------------------------------------- */
@@ -107,6 +92,28 @@ static hv_memory_flags_t flags(unsigned prot)
     return (prot & VMM_R ? HV_MEMORY_READ : 0) |
            (prot & VMM_W ? HV_MEMORY_WRITE : 0) |
            (prot & VMM_X ? HV_MEMORY_EXEC : 0);
+}
+
+/* Memory that suits the framework, where it has such to give. */
+static int allocate(struct vmm *vm, size_t size, void **host,
+                    int (**release)(void *host, size_t size))
+{
+    const struct hvf_machine *m = vm->host;
+    int rc = hvf_owned(m, "map");
+    hv_return_t err;
+
+    if (rc < 0)
+        return rc;
+    if (!m->call.vm_allocate)
+        return vmm_allocate(vm, size, host, release);
+    err = m->call.vm_allocate(host, size, 0);
+    *release = m->call.vm_deallocate;
+    if (err == HV_NO_RESOURCES)
+        return vmm_fail(VMM_ENOMEM,
+                        "hvf: map: 0x%zx bytes: HV_NO_RESOURCES: "
+                        "the host has not so much memory",
+                        size);
+    return err == HV_SUCCESS ? 0 : hvf_fail("map: memory", err);
 }
 
 static int map(struct vmm *vm, struct vmm_mem *mem)
@@ -119,18 +126,13 @@ static int map(struct vmm *vm, struct vmm_mem *mem)
 
     if (rc < 0)
         return rc;
-    if (last >> m->ipa_bits)
+    if (last >> vm->ipa_size)
         return vmm_fail(VMM_EINVAL,
                         "hvf: map: 0x%" PRIx64 "-0x%" PRIx64
-                        ": guest physical addresses have %u bits here: they "
-                        "end at 0x%" PRIx64,
-                        r->at, last, m->ipa_bits,
-                        (UINT64_C(1) << m->ipa_bits) - 1);
-    if ((uintptr_t)mem->host % GRANULE)
-        return vmm_fail(VMM_EINVAL,
-                        "hvf: map: host memory has to begin at a multiple of "
-                        "0x%x",
-                        GRANULE);
+                        ": guest physical addresses have %" PRIu32 " bits in "
+                        "this machine: they end at 0x%" PRIx64,
+                        r->at, last, vm->ipa_size,
+                        (UINT64_C(1) << vm->ipa_size) - 1);
     err = m->call.vm_map(mem->host, r->at, r->size, flags(r->prot));
     if (err != HV_SUCCESS)
         return hvf_fail("map", err);
@@ -182,23 +184,19 @@ static void on_thread(struct vmm_cpu *cpu, int (*body)(void *arg), void *arg)
     hvf_do(&h->thread, body, arg);
 }
 
-/* Asserted by hvf_run() before each entry. */
-static int irq(struct vmm_cpu *cpu, bool level)
-{
-    struct hvf_cpu *h = cpu->host;
-
-    h->irq = level;
-    return 0;
-}
-
 const struct vmm_ops vmm_hvf_ops = {
     .name = "hvf",
     .arch = VMM_ARM64,
     .threads = true,
+    .choices = true,
+    .classes = 1 << VMM_VCPU | 1 << VMM_GICR | 1 << VMM_ICV | 1 << VMM_SCALABLE,
     .probe = probe,
+    .about = about,
+    .caps = hvf_caps,
     .open = vm_open,
     .close = vm_close,
     .page_size = page_size,
+    .allocate = allocate,
     .map = map,
     .unmap = unmap,
     .protect = protect,
@@ -211,8 +209,12 @@ const struct vmm_ops vmm_hvf_ops = {
     .kick = hvf_kick,
     .get = hvf_get,
     .set = hvf_set,
-    .irq = irq,
+    .get_bytes = hvf_get_bytes,
+    .set_bytes = hvf_set_bytes,
+    .line = hvf_line,
+    .line_at = hvf_line_at,
     .inject = vmm_arm64_inject,
     .debug = hvf_debug,
+    .gic = &hvf_gic_ops,
 };
 #endif

@@ -2,69 +2,25 @@
 /* hvf.h - what the files of the Hypervisor.framework backend share: arm64 guests
  * on Apple Silicon, macOS 11 and later.
  *   hvf.c         the ops: the machine and its memory
- *   hvf_calls.c   the framework's functions, and its errors in words
+ *   hvf_calls.h   the framework's functions
+ *   hvf_calls.c   finding them, and its errors in words
+ *   hvf_config.c  what a machine is made with
+ *   hvf_caps.c    what there is to make one with
+ *   hvf_gic.c     the interrupt controller
  *   hvf_thread.c  the thread that a vCPU lives on
  *   hvf_cpu.c     a vCPU and its registers
+ *   hvf_sysreg.c  its system registers
+ *   hvf_sme.c     its matrices and scalable vectors
  *   hvf_run.c     entering the guest, and what it is left with
  *   hvf_debug.c   single step, breakpoints, watchpoints
  * Only these include this, or the framework's header. */
 #ifndef VMM_HVF_H
 #define VMM_HVF_H
 
-#include <Hypervisor/Hypervisor.h>
-#include <mach/mach_time.h>
 #include <pthread.h>
 
 #include "backend.h"
-
-/* ---- hvf_calls.c --------------------------------------------------------- */
-
-/* Each of the framework's functions that is called, without its "hv_", and the
- * first macOS that has it (1100 is 11.0). They are looked up when a machine is
- * opened: so one program runs on every macOS, on what stands in for one
- * (HVLUA_HYPERVISOR), and starts faster than one that is linked to it. */
-#define HVF_CALLS(X)                                                           \
-    X(vm_create, 1100)                                                         \
-    X(vm_destroy, 1100)                                                        \
-    X(vm_map, 1100)                                                            \
-    X(vm_unmap, 1100)                                                          \
-    X(vm_protect, 1100)                                                        \
-    X(vm_get_max_vcpu_count, 1100)                                             \
-    X(vcpu_config_create, 1100)                                                \
-    X(vcpu_config_get_feature_reg, 1100)                                       \
-    X(vcpu_create, 1100)                                                       \
-    X(vcpu_destroy, 1100)                                                      \
-    X(vcpu_run, 1100)                                                          \
-    X(vcpus_exit, 1100)                                                        \
-    X(vcpu_get_reg, 1100)                                                      \
-    X(vcpu_set_reg, 1100)                                                      \
-    X(vcpu_get_simd_fp_reg, 1100)                                              \
-    X(vcpu_set_simd_fp_reg, 1100)                                              \
-    X(vcpu_get_sys_reg, 1100)                                                  \
-    X(vcpu_set_sys_reg, 1100)                                                  \
-    X(vcpu_set_pending_interrupt, 1100)                                        \
-    X(vcpu_set_trap_debug_exceptions, 1100)                                    \
-    X(vcpu_set_vtimer_mask, 1100)                                              \
-    X(vm_config_create, 1300)                                                  \
-    X(vm_config_get_max_ipa_size, 1300)                                        \
-    X(vm_config_set_ipa_size, 1300)
-
-struct hvf_calls {
-#define X(name, since) __typeof__(hv_##name) *name;
-    HVF_CALLS(X)
-#undef X
-    void *library;
-    /* Not the framework's, but of the same system. */
-    void (*icache_invalidate)(void *start, size_t size);
-    void (*os_release)(void *object);
-    int (*timebase)(struct mach_timebase_info *info);
-};
-
-/* Why there is no such framework here, in words; NULL: *c is filled in, but for
- * functions that this macOS lacks. */
-const char *hvf_load(struct hvf_calls *c, char *buffer, size_t size);
-/* vmm_fail() with "hvf: what: <the error in words, and what to do>". */
-int hvf_fail(const char *what, hv_return_t error);
+#include "hvf_calls.h"
 
 /* ---- hvf_thread.c -------------------------------------------------------- */
 
@@ -94,8 +50,7 @@ int hvf_do(struct hvf_thread *t, int (*body)(void *arg), void *arg);
 
 struct hvf_machine { /* vmm.host */
     struct hvf_calls call;
-    unsigned ipa_bits; /* of guest physical addresses */
-    pid_t owner;       /* the process; a fork of it has no machine */
+    pid_t owner; /* the process; a fork of it has no machine */
 };
 
 struct hvf_cpu { /* vmm_cpu.host */
@@ -109,8 +64,8 @@ struct hvf_cpu { /* vmm_cpu.host */
 
     struct vmm_a64_pieces access; /* under way */
     uint8_t sysreg_rt;            /* where the answer to a VMM_SYSREG goes */
-    bool irq;                     /* the line; asserted for one run at a time */
-    bool fired; /* the timer has, and is masked until its line drops */
+    bool line[2]; /* enum vmm_line; asserted for one run at a time */
+    bool fired;   /* the timer has, and is masked until its line drops */
     struct vmm_exit held; /* to be given before the guest is entered again */
 
     /* hvf_debug.c */
@@ -121,11 +76,49 @@ struct hvf_cpu { /* vmm_cpu.host */
 };
 
 enum { /* system registers that several places name */
-       HVF_MDSCR_EL1 = VMM_A64_SYSREG(2, 0, 0, 2, 2)
+       HVF_MDSCR_EL1 = VMM_A64_SYSREG(2, 0, 0, 2, 2),
+       HVF_SVCR = VMM_A64_SYSREG(3, 3, 4, 2, 2)
 };
 
 /* VMM_ESTATE in a forked child, which has no machine; else 0. */
 int hvf_owned(const struct hvf_machine *m, const char *what);
+
+/* ---- hvf_config.c -------------------------------------------------------- */
+
+/* Make the process's machine, as vm->ipa_size, ipa_granule and el2 ask, and put
+ * there what it has become. */
+int hvf_create(const struct hvf_calls *c, struct vmm *vm);
+
+/* ---- hvf_caps.c ---------------------------------------------------------- */
+
+int hvf_caps(struct vmm_caps *caps);
+
+/* ---- hvf_gic.c ----------------------------------------------------------- */
+
+struct hvf_gic_sizes { /* bytes */
+    size_t distributor, distributor_alignment;
+    size_t redistributor, redistributors, redistributor_alignment;
+    size_t msi, msi_alignment;
+};
+
+int hvf_gic_sizes(const struct hvf_calls *c, struct hvf_gic_sizes *sizes);
+extern const struct vmm_gic_ops hvf_gic_ops;
+
+/* ---- hvf_sysreg.c: on the vCPU's thread ---------------------------------- */
+
+int hvf_get_sysreg(const struct hvf_cpu *h, vmm_reg reg, uint64_t *value);
+int hvf_set_sysreg(struct hvf_cpu *h, vmm_reg reg, uint64_t value);
+/* VMM_GICR, VMM_ICV and VMM_GICR_BASE */
+int hvf_get_gic(const struct hvf_cpu *h, vmm_reg reg, uint64_t *value);
+int hvf_set_gic(const struct hvf_cpu *h, vmm_reg reg, uint64_t value);
+
+/* ---- hvf_sme.c ----------------------------------------------------------- */
+
+int hvf_get_svcr(const struct hvf_cpu *h, uint64_t *value);
+int hvf_set_svcr(const struct hvf_cpu *h, uint64_t value);
+int hvf_get_bytes(struct vmm_cpu *cpu, vmm_reg reg, void *to, size_t *size);
+int hvf_set_bytes(struct vmm_cpu *cpu, vmm_reg reg, const void *from,
+                  size_t size);
 
 /* ---- hvf_cpu.c ----------------------------------------------------------- */
 
@@ -142,6 +135,8 @@ void hvf_set_sys(const struct hvf_cpu *h, uint16_t reg, uint64_t value);
 /* ---- hvf_run.c ----------------------------------------------------------- */
 
 int hvf_run(struct vmm_cpu *cpu, struct vmm_exit *exit);
+int hvf_line(struct vmm_cpu *cpu, enum vmm_line line, bool level);
+int hvf_line_at(struct vmm_cpu *cpu, enum vmm_line line, bool *level);
 int hvf_answer(struct vmm_cpu *cpu, const struct vmm_exit *exit);
 void hvf_kick(struct vmm_cpu *cpu);
 /* Enter the guest once. 0: *exit says why it was left; VMM_NONE: it goes on. */

@@ -26,39 +26,52 @@ static const struct {
     size_t at; /* of the pointer in struct hvf_calls */
     int since;
 } functions[] = {
-#define X(name, since) {"hv_" #name, offsetof(struct hvf_calls, name), since},
+#define X(since, type, name, parameters)                                       \
+    {"hv_" #name, offsetof(struct hvf_calls, name), since},
     HVF_CALLS(X)
 #undef X
 };
 
-/* What the machine says of itself, before the framework is asked. */
-#ifdef __APPLE__
-static int number(const char *name)
+enum { FUNCTIONS = sizeof functions / sizeof functions[0], MACOS_11 = 1100 };
+
+static bool has(const struct hvf_calls *c, size_t i)
+{
+    static void *const none;
+
+    return memcmp((const char *)c + functions[i].at, &none, sizeof none) != 0;
+}
+
+/* ---- what the machine says of itself, before the framework is asked ------- */
+
+static bool says(const struct hvf_calls *c, const char *name)
 {
     int value = 0;
     size_t size = sizeof value;
 
-    return sysctlbyname(name, &value, &size, NULL, 0) == 0 ? value : 0;
+    return c->sysctl(name, &value, &size, NULL, 0) == 0 && value == 1;
 }
 
-static const char *unable(void)
+static const char *unable(const struct hvf_calls *c)
 {
-    if (number("sysctl.proc_translated") == 1)
+    if (says(c, "sysctl.proc_translated"))
         return "hvf: this program runs under Rosetta: build it for arm64";
-    if (number("kern.hv_vmm_present") == 1 && number("kern.hv_support") != 1)
-        return "hvf: this macOS runs in a virtual machine that does not "
+    if (says(c, "kern.hv_support"))
+        return NULL;
+    if (says(c, "kern.hv_vmm_present"))
+        return "hvf: this macOS runs inside a virtual machine that does not "
                "offer virtualization: use backend \"unicorn\"";
-    if (number("kern.hv_support") != 1)
-        return "hvf: this machine offers no virtualization: use backend "
-               "\"unicorn\"";
-    return NULL;
+    return "hvf: this machine offers no virtualization: use backend "
+           "\"unicorn\"";
 }
-#else
-static const char *unable(void)
+
+const char *hvf_macos(const struct hvf_calls *c, char *buffer, size_t size)
 {
-    return NULL;
+    return c->sysctl("kern.osproductversion", buffer, &size, NULL, 0) == 0
+               ? buffer
+               : NULL;
 }
-#endif
+
+/* ---- looking up ----------------------------------------------------------- */
 
 static void find_companions(struct hvf_calls *c)
 {
@@ -66,20 +79,20 @@ static void find_companions(struct hvf_calls *c)
     c->icache_invalidate = sys_icache_invalidate;
     c->os_release = os_release;
     c->timebase = mach_timebase_info;
+    c->sysctl = sysctlbyname;
 #else
     *(void **)&c->icache_invalidate =
         dlsym(c->library, "sys_icache_invalidate");
     *(void **)&c->os_release = dlsym(c->library, "os_release");
     *(void **)&c->timebase = dlsym(c->library, "mach_timebase_info");
+    *(void **)&c->sysctl = dlsym(c->library, "sysctlbyname");
 #endif
 }
 
 const char *hvf_load(struct hvf_calls *c, char *buffer, size_t size)
 {
-    const char *path = getenv("HVLUA_HYPERVISOR"), *why = unable();
+    const char *path = getenv("HVLUA_HYPERVISOR"), *why;
 
-    if (why)
-        return why;
     if (!path || !*path)
         path = FRAMEWORK;
     /* Never unloaded: other machines may come. */
@@ -89,17 +102,52 @@ const char *hvf_load(struct hvf_calls *c, char *buffer, size_t size)
         return buffer;
     }
     find_companions(c);
-    for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {
+    why = unable(c);
+    if (why)
+        return why;
+    for (size_t i = 0; i < FUNCTIONS; i++) {
         void *function = dlsym(c->library, functions[i].name);
 
         memcpy((char *)c + functions[i].at, &function, sizeof function);
-        if (function || functions[i].since > 1100)
+        if (function || functions[i].since > MACOS_11)
             continue;
         snprintf(buffer, size, "hvf: %s has no %s: macOS 11 or newer is needed",
                  path, functions[i].name);
         return buffer;
     }
     return NULL;
+}
+
+/* 1502 is "15.2". */
+static const char *version(int since, char text[16])
+{
+    snprintf(text, 16, "%d.%d", since / 100, since % 100);
+    return text;
+}
+
+void hvf_missing(const struct hvf_calls *c,
+                 void (*look)(const char *name, const char *since, void *ctx),
+                 void *ctx)
+{
+    char text[16];
+
+    for (size_t i = 0; i < FUNCTIONS; i++)
+        if (!has(c, i))
+            look(functions[i].name, version(functions[i].since, text), ctx);
+}
+
+/* ---- errors in words ------------------------------------------------------ */
+
+int hvf_lacks(const char *what, const char *function)
+{
+    char text[16];
+
+    for (size_t i = 0; i < FUNCTIONS; i++)
+        if (strcmp(functions[i].name, function) == 0)
+            return vmm_fail(VMM_ENOTSUP,
+                            "hvf: %s: this macOS is too old: %s came with %s",
+                            what, function, version(functions[i].since, text));
+    return vmm_fail(VMM_ENOTSUP, "hvf: %s: no %s", what, function);
 }
 
 static const struct {

@@ -48,12 +48,13 @@ static void reset(const struct hvf_cpu *h)
         SCTLR_EL1 = VMM_A64_SYSREG(3, 0, 1, 0, 0),
         MPIDR_EL1 = VMM_A64_SYSREG(3, 0, 0, 0, 5),
         SCTLR_ONES = 0x30d00980,
-        EL1H_MASKED = 0x3c5
+        EL1H_MASKED = 0x3c5,
+        EL2H_MASKED = 0x3c9
     };
 
     for (uint32_t i = HV_REG_X0; i <= HV_REG_FPSR; i++)
         hvf_set_reg(h, (hv_reg_t)i, 0);
-    hvf_set_reg(h, HV_REG_CPSR, EL1H_MASKED);
+    hvf_set_reg(h, HV_REG_CPSR, h->cpu->vm->el2 ? EL2H_MASKED : EL1H_MASKED);
     hvf_set_sys(h, SCTLR_EL1, SCTLR_ONES);
     hvf_set_sys(h, MPIDR_EL1, h->cpu->index | UINT64_C(1) << 31);
 }
@@ -126,11 +127,17 @@ void hvf_cpu_close(struct vmm_cpu *cpu)
 
 /* ---- registers, for core ------------------------------------------------- */
 
-static int unknown(const char *class, uint32_t nr)
+static int unknown(vmm_reg reg)
 {
     return vmm_fail(VMM_ENOTSUP,
-                    "hvf: %s 0x%" PRIx32 ": the framework does not have it",
-                    class, nr);
+                    "hvf: register %" PRIu32 " of class %u: there is none",
+                    VMM_REG_NR(reg), VMM_REG_CLASS(reg));
+}
+
+/* Of a call's result, vmm's. */
+static int result(vmm_reg reg, hv_return_t rc)
+{
+    return rc == HV_SUCCESS ? 0 : hvf_fail(vmm_reg_called(VMM_ARM64, reg), rc);
 }
 
 /* There is no SP in the framework, but those of two levels. */
@@ -161,127 +168,151 @@ static int general(uint32_t nr)
     }
 }
 
-/* Registers of the machine that the framework has elsewhere. */
-static bool feature(const struct hvf_cpu *h, uint32_t nr, uint64_t *value)
-{
-    static const struct {
-        uint32_t nr;
-        hv_feature_reg_t reg;
-    } features[] = {
-        {VMM_A64_SYSREG(3, 3, 0, 0, 1), HV_FEATURE_REG_CTR_EL0},
-        {VMM_A64_SYSREG(3, 1, 0, 0, 1), HV_FEATURE_REG_CLIDR_EL1},
-        {VMM_A64_SYSREG(3, 3, 0, 0, 7), HV_FEATURE_REG_DCZID_EL0},
-    };
-
-    for (size_t i = 0; i < sizeof features / sizeof features[0]; i++) {
-        hv_vcpu_config_t config;
-        hv_return_t rc;
-
-        if (features[i].nr != nr)
-            continue;
-        config = h->call->vcpu_config_create();
-        rc = h->call->vcpu_config_get_feature_reg(config, features[i].reg,
-                                                  value);
-        h->call->os_release((void *)config);
-        return rc == HV_SUCCESS;
-    }
-    return false;
-}
-
-/* The timers' frequency: that of the host's own counter. */
-static bool frequency(const struct hvf_cpu *h, uint32_t nr, uint64_t *value)
-{
-    struct mach_timebase_info info;
-
-    if (nr != VMM_A64_SYSREG(3, 3, 14, 0, 0) || h->call->timebase(&info) != 0)
-        return false;
-    *value = UINT64_C(1000000000) * info.denom / info.numer;
-    return true;
-}
-
-static int get_system(const struct hvf_cpu *h, uint32_t nr, uint64_t *value)
-{
-    if (nr == HVF_MDSCR_EL1 && h->tracing) {
-        *value = h->mdscr;
-        return 0;
-    }
-    if (feature(h, nr, value) || frequency(h, nr, value))
-        return 0;
-    return h->call->vcpu_get_sys_reg(h->id, (hv_sys_reg_t)nr, value)
-               ? unknown("system register", nr)
-               : 0;
-}
-
-static int set_system(struct hvf_cpu *h, uint32_t nr, uint64_t value)
-{
-    if (nr == HVF_MDSCR_EL1 && h->tracing) {
-        h->mdscr = value;
-        return 0;
-    }
-    return h->call->vcpu_set_sys_reg(h->id, (hv_sys_reg_t)nr, value)
-               ? unknown("system register", nr)
-               : 0;
-}
-
 struct transfer { /* what get and set do on the vCPU's thread */
     struct hvf_cpu *h;
     vmm_reg reg;
     union vmm_value *value;
 };
 
+static int get_general(const struct hvf_cpu *h, vmm_reg reg, uint64_t *value)
+{
+    uint32_t nr = VMM_REG_NR(reg);
+
+    if (nr == VMM_A64_SP)
+        return result(
+            reg, h->call->vcpu_get_sys_reg(h->id, stack_pointer(h), value));
+    if (general(nr) < 0)
+        return unknown(reg);
+    return result(reg,
+                  h->call->vcpu_get_reg(h->id, (uint32_t)general(nr), value));
+}
+
+static int set_general(const struct hvf_cpu *h, vmm_reg reg, uint64_t value)
+{
+    uint32_t nr = VMM_REG_NR(reg);
+
+    if (nr == VMM_A64_SP)
+        return result(
+            reg, h->call->vcpu_set_sys_reg(h->id, stack_pointer(h), value));
+    if (general(nr) < 0)
+        return unknown(reg);
+    return result(reg,
+                  h->call->vcpu_set_reg(h->id, (uint32_t)general(nr), value));
+}
+
+/* What the guest has used, in nanoseconds: the framework counts in the host's
+ * ticks. */
+static int get_exec_time(const struct hvf_cpu *h, vmm_reg reg, uint64_t *value)
+{
+    struct mach_timebase_info info;
+    hv_return_t rc = h->call->vcpu_get_exec_time(h->id, value);
+
+    if (rc == HV_SUCCESS && h->call->timebase(&info) == 0)
+        *value = *value * info.numer / info.denom;
+    return result(reg, rc);
+}
+
+static int get_own(const struct hvf_cpu *h, vmm_reg reg, uint64_t *value)
+{
+    const struct hvf_calls *c = h->call;
+    bool flag = false;
+    hv_return_t rc;
+
+    switch (VMM_REG_NR(reg)) {
+    case VMM_TRAP_DEBUG:
+        rc = c->vcpu_get_trap_debug_exceptions(h->id, &flag);
+        break;
+    case VMM_TRAP_DEBUG_REGISTERS:
+        rc = c->vcpu_get_trap_debug_reg_accesses(h->id, &flag);
+        break;
+    case VMM_VTIMER_MASK:
+        rc = c->vcpu_get_vtimer_mask(h->id, &flag);
+        break;
+    case VMM_VTIMER_OFFSET:
+        return result(reg, c->vcpu_get_vtimer_offset(h->id, value));
+    case VMM_EXEC_TIME:
+        return get_exec_time(h, reg, value);
+    case VMM_GICR_BASE:
+        return hvf_get_gic(h, reg, value);
+    default:
+        return unknown(reg);
+    }
+    *value = flag;
+    return result(reg, rc);
+}
+
+/* What the script does to the mask is not undone when the timer's line drops. */
+static int set_own(struct hvf_cpu *h, vmm_reg reg, uint64_t value)
+{
+    const struct hvf_calls *c = h->call;
+    bool flag = value != 0;
+
+    switch (VMM_REG_NR(reg)) {
+    case VMM_TRAP_DEBUG_REGISTERS:
+        return result(reg, c->vcpu_set_trap_debug_reg_accesses(h->id, flag));
+    case VMM_VTIMER_MASK:
+        h->fired = false;
+        return result(reg, c->vcpu_set_vtimer_mask(h->id, flag));
+    case VMM_VTIMER_OFFSET:
+        return result(reg, c->vcpu_set_vtimer_offset(h->id, value));
+    case VMM_EXEC_TIME:
+    case VMM_GICR_BASE:
+        return vmm_fail(VMM_EINVAL, "hvf: %s: it can only be read",
+                        vmm_reg_called(VMM_ARM64, reg));
+    default:
+        return unknown(reg);
+    }
+}
+
 static int get(void *arg)
 {
     const struct transfer *t = arg;
-    uint32_t nr = VMM_REG_NR(t->reg);
+    uint64_t *value = &t->value->u64;
     hv_simd_fp_uchar16_t v;
+    int rc;
 
     switch (VMM_REG_CLASS(t->reg)) {
     case VMM_GENERAL:
-        if (nr == VMM_A64_SP)
-            t->value->u64 = hvf_sys(t->h, stack_pointer(t->h));
-        else if (general(nr) >= 0)
-            t->value->u64 = hvf_reg(t->h, (hv_reg_t)general(nr));
-        else
-            return unknown("register", nr);
-        return 0;
+        return get_general(t->h, t->reg, value);
     case VMM_VECTOR:
-        if (t->h->call->vcpu_get_simd_fp_reg(t->h->id, (hv_simd_fp_reg_t)nr,
-                                             &v))
-            return unknown("vector", nr);
+        rc = result(t->reg, t->h->call->vcpu_get_simd_fp_reg(
+                                t->h->id, VMM_REG_NR(t->reg), &v));
         memcpy(t->value->bytes, &v, sizeof v);
-        return 0;
+        return rc;
     case VMM_SYSTEM:
-        return get_system(t->h, nr, &t->value->u64);
+        return hvf_get_sysreg(t->h, t->reg, value);
+    case VMM_VCPU:
+        return get_own(t->h, t->reg, value);
+    case VMM_GICR:
+    case VMM_ICV:
+        return hvf_get_gic(t->h, t->reg, value);
     default:
-        return unknown("register class", VMM_REG_CLASS(t->reg));
+        return unknown(t->reg);
     }
 }
 
 static int set(void *arg)
 {
     const struct transfer *t = arg;
-    uint32_t nr = VMM_REG_NR(t->reg);
+    uint64_t value = t->value->u64;
     hv_simd_fp_uchar16_t v;
 
     switch (VMM_REG_CLASS(t->reg)) {
     case VMM_GENERAL:
-        if (nr == VMM_A64_SP)
-            hvf_set_sys(t->h, stack_pointer(t->h), t->value->u64);
-        else if (general(nr) >= 0)
-            hvf_set_reg(t->h, (hv_reg_t)general(nr), t->value->u64);
-        else
-            return unknown("register", nr);
-        return 0;
+        return set_general(t->h, t->reg, value);
     case VMM_VECTOR:
         memcpy(&v, t->value->bytes, sizeof v);
-        return t->h->call->vcpu_set_simd_fp_reg(t->h->id, (hv_simd_fp_reg_t)nr,
-                                                v)
-                   ? unknown("vector", nr)
-                   : 0;
+        return result(t->reg, t->h->call->vcpu_set_simd_fp_reg(
+                                  t->h->id, VMM_REG_NR(t->reg), v));
     case VMM_SYSTEM:
-        return set_system(t->h, nr, t->value->u64);
+        return hvf_set_sysreg(t->h, t->reg, value);
+    case VMM_VCPU:
+        return set_own(t->h, t->reg, value);
+    case VMM_GICR:
+    case VMM_ICV:
+        return hvf_set_gic(t->h, t->reg, value);
     default:
-        return unknown("register class", VMM_REG_CLASS(t->reg));
+        return unknown(t->reg);
     }
 }
 

@@ -33,6 +33,7 @@ static int check(void *arg)
     const struct hvf_cpu *h = arg;
     const struct vmm_debug *d = &h->cpu->debug;
     unsigned breaks = slots(h, 12), watches = slots(h, 20);
+    hv_return_t rc;
 
     if (d->breaks > breaks)
         return vmm_fail(VMM_ENOTSUP,
@@ -42,7 +43,8 @@ static int check(void *arg)
         return vmm_fail(VMM_ENOTSUP,
                         "hvf: watchpoint: this processor has %u at a time",
                         watches);
-    return 0;
+    rc = h->call->vcpu_set_trap_debug_exceptions(h->id, d->trap);
+    return rc == HV_SUCCESS ? 0 : hvf_fail("trap_debug", rc);
 }
 
 int hvf_debug(struct vmm_cpu *cpu)
@@ -87,9 +89,10 @@ static void begin(struct hvf_cpu *h, bool step, bool points)
     const struct vmm_debug *d = &h->cpu->debug;
 
     points = points && (d->breaks > 0 || d->watches > 0);
-    h->call->vcpu_set_trap_debug_exceptions(h->id, d->trap || step || points);
     if (!step && !points)
         return;
+    if (!d->trap)
+        h->call->vcpu_set_trap_debug_exceptions(h->id, true);
     h->mdscr = hvf_sys(h, HVF_MDSCR_EL1);
     h->tracing = true;
     hvf_set_sys(h, HVF_MDSCR_EL1,
@@ -112,6 +115,8 @@ void hvf_debug_end(struct hvf_cpu *h)
     arm(h, false);
     hvf_set_sys(h, HVF_MDSCR_EL1, h->mdscr);
     hvf_set_reg(h, HV_REG_CPSR, hvf_reg(h, HV_REG_CPSR) & ~(uint64_t)CPSR_SS);
+    if (!h->cpu->debug.trap)
+        h->call->vcpu_set_trap_debug_exceptions(h->id, false);
     h->tracing = false;
 }
 

@@ -27,6 +27,58 @@ void hvf_kick(struct vmm_cpu *cpu)
     h->call->vcpus_exit(&id, 1);
 }
 
+/* ---- interrupt lines ------------------------------------------------------ */
+
+/* Its numbers are ours. */
+_Static_assert((int)VMM_IRQ == (int)HV_INTERRUPT_TYPE_IRQ &&
+                   (int)VMM_FIQ == (int)HV_INTERRUPT_TYPE_FIQ,
+               "lines");
+
+struct line {
+    struct hvf_cpu *h;
+    enum vmm_line line;
+    bool *level;
+};
+
+static int set_line(void *arg)
+{
+    const struct line *l = arg;
+    hv_return_t rc = l->h->call->vcpu_set_pending_interrupt(
+        l->h->id, (uint32_t)l->line, *l->level);
+
+    if (rc != HV_SUCCESS)
+        return hvf_fail("line", rc);
+    l->h->line[l->line] = *l->level;
+    return 0;
+}
+
+/* A run has cleared what the framework knows of a line that is still up. */
+static int get_line(void *arg)
+{
+    const struct line *l = arg;
+    hv_return_t rc = l->h->call->vcpu_get_pending_interrupt(
+        l->h->id, (uint32_t)l->line, l->level);
+
+    if (rc != HV_SUCCESS)
+        return hvf_fail("line", rc);
+    *l->level = *l->level || l->h->line[l->line];
+    return 0;
+}
+
+int hvf_line(struct vmm_cpu *cpu, enum vmm_line line, bool level)
+{
+    struct hvf_cpu *h = cpu->host;
+
+    return hvf_do(&h->thread, set_line, &(struct line){h, line, &level});
+}
+
+int hvf_line_at(struct vmm_cpu *cpu, enum vmm_line line, bool *level)
+{
+    struct hvf_cpu *h = cpu->host;
+
+    return hvf_do(&h->thread, get_line, &(struct line){h, line, level});
+}
+
 /* ---- what an exception becomes ------------------------------------------- */
 
 /* The instruction at PC. False: its address is not mapped to memory. */
@@ -128,8 +180,9 @@ int hvf_enter(struct hvf_cpu *h, struct vmm_exit *exit)
 {
     hv_return_t rc;
 
-    if (h->irq) /* for one run at a time */
-        h->call->vcpu_set_pending_interrupt(h->id, HV_INTERRUPT_TYPE_IRQ, true);
+    for (uint32_t i = VMM_IRQ; i <= VMM_FIQ; i++)
+        if (h->line[i]) /* for one run at a time */
+            h->call->vcpu_set_pending_interrupt(h->id, i, true);
     unmask_timer(h);
     rc = h->call->vcpu_run(h->id);
     if (rc != HV_SUCCESS)

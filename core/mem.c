@@ -1,20 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* mem.c - guest physical memory: a sorted table of ranges, and copies between
  * it and the host that never leave it. */
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "backend.h"
-
-#ifndef MAP_NORESERVE
-#define MAP_NORESERVE 0
-#endif
 
 static uint64_t last(const struct vmm_range *r)
 {
@@ -67,6 +58,20 @@ bool vmm_range_at(const struct vmm *vm, size_t i, struct vmm_range *range)
 
 /* ---- mapping ------------------------------------------------------------- */
 
+static int check_gic(const struct vmm *vm, const struct vmm_range *r)
+{
+    struct vmm_gic_range gic;
+
+    for (size_t i = 0; vmm_gic_range_at(vm, i, &gic); i++)
+        if (r->at <= gic.at + (gic.size - 1) && gic.at <= last(r))
+            return vmm_fail(
+                VMM_EINVAL,
+                "map: 0x%" PRIx64 "-0x%" PRIx64
+                " overlaps the gic's %s at 0x%" PRIx64 "-0x%" PRIx64,
+                r->at, last(r), gic.name, gic.at, gic.at + (gic.size - 1));
+    return 0;
+}
+
 static int check_range(const struct vmm *vm, const struct vmm_range *r)
 {
     uint64_t page = vmm_page_size(vm);
@@ -102,139 +107,7 @@ static int check_range(const struct vmm *vm, const struct vmm_range *r)
         return vmm_fail(VMM_EINVAL,
                         "map: host memory %p is not aligned to 0x%" PRIx64,
                         r->host, page);
-    return 0;
-}
-
-/* Fill private memory from the file: a copy, so that nobody who truncates the
- * file later can fault the host. What the file lacks stays zero. */
-static int read_file(int file, const struct vmm_range *r, uint8_t *to)
-{
-    uint64_t done = 0;
-
-    while (done < r->size) {
-        ssize_t n =
-            pread(file, to + done, r->size - done, (off_t)(r->offset + done));
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return vmm_fail(VMM_EHOST, "map: %s: %s", r->file, strerror(errno));
-        if (n == 0)
-            break;
-        done += (uint64_t)n;
-    }
-    return 0;
-}
-
-static int check_file(int file, const struct vmm_range *r, uint64_t page)
-{
-    struct stat st;
-
-    if (fstat(file, &st) < 0)
-        return vmm_fail(VMM_EHOST, "map: %s: %s", r->file, strerror(errno));
-    if (!S_ISREG(st.st_mode))
-        return vmm_fail(VMM_EINVAL, "map: %s: not a regular file", r->file);
-    if (r->shared && r->offset % page)
-        return vmm_fail(VMM_EINVAL,
-                        "map: offset 0x%" PRIx64 ": shared memory needs a "
-                        "multiple of the page size, 0x%" PRIx64,
-                        r->offset, page);
-    if (r->offset > INT64_MAX || (uint64_t)st.st_size < r->offset ||
-        (r->shared && (uint64_t)st.st_size - r->offset < r->size))
-        return vmm_fail(
-            VMM_EINVAL,
-            "map: %s: has %jd bytes: too short for offset 0x%" PRIx64
-            ", size 0x%" PRIx64,
-            r->file, (intmax_t)st.st_size, r->offset, r->size);
-    return 0;
-}
-
-/* An address that is a multiple of `page`, which may be more than the host's own
- * pages, with `size` bytes of nothing; NULL: errno says why not. */
-static void *reserve(size_t size, size_t page)
-{
-    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-    uint8_t *p = mmap(NULL, size + page, PROT_NONE, flags, -1, 0);
-    size_t before;
-
-    if (p == MAP_FAILED)
-        return NULL;
-    before = -(uintptr_t)p & (page - 1);
-    if (before)
-        munmap(p, before);
-    munmap(p + before + size, page - before);
-    return p + before;
-}
-
-static void *allocate(const struct vmm_range *r, int file, uint64_t page)
-{
-    int flags =
-        r->shared ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-    void *at = NULL, *p;
-
-    if (page > (uint64_t)sysconf(_SC_PAGESIZE)) {
-        at = r->size <= SIZE_MAX - page ? reserve(r->size, page) : NULL;
-        if (!at)
-            return MAP_FAILED;
-        flags |= MAP_FIXED;
-    }
-    p = mmap(at, r->size, PROT_READ | PROT_WRITE, flags, r->shared ? file : -1,
-             r->shared ? (off_t)r->offset : 0);
-    if (p == MAP_FAILED && at)
-        munmap(at, r->size); /* which leaves errno alone when it succeeds */
-    return p;
-}
-
-/* The host memory of a range; *mapped tells munmap how much. */
-static int back(const struct vmm_range *r, int file, uint64_t page,
-                uint8_t **host, size_t *mapped)
-{
-    void *p;
-
-    if (r->host) {
-        *host = r->host;
-        *mapped = 0;
-        return 0;
-    }
-    p = allocate(r, file, page);
-    if (p == MAP_FAILED)
-        return vmm_fail(VMM_ENOMEM, "map: 0x%" PRIx64 " bytes: %s", r->size,
-                        strerror(errno));
-    *host = p;
-    *mapped = r->size;
-    if (file >= 0 && !r->shared) {
-        int rc = read_file(file, r, p);
-
-        if (rc < 0)
-            munmap(p, r->size);
-        return rc;
-    }
-    return 0;
-}
-
-static int back_file(const struct vmm_range *r, uint64_t page, uint8_t **host,
-                     size_t *mapped)
-{
-    int rc, file;
-
-    if (!r->file)
-        return r->shared
-                   ? vmm_fail(VMM_EINVAL, "map: shared needs a file to share")
-                   : back(r, -1, page, host, mapped);
-    if (r->host)
-        return vmm_fail(VMM_EINVAL,
-                        "map: %s: a file and host memory exclude "
-                        "each other",
-                        r->file);
-    file =
-        open(r->file, (r->shared ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK);
-    if (file < 0)
-        return vmm_fail(VMM_EHOST, "map: %s: %s", r->file, strerror(errno));
-    rc = check_file(file, r, page);
-    if (rc == 0)
-        rc = back(r, file, page, host, mapped);
-    close(file);
-    return rc;
+    return check_gic(vm, r);
 }
 
 static int grow(struct vmm *vm)
@@ -258,8 +131,8 @@ static void take_out(struct vmm *vm, size_t i)
 
     vm->mems--;
     memmove(&vm->mem[i], &vm->mem[i + 1], (vm->mems - i) * sizeof *vm->mem);
-    if (gone.mapped)
-        munmap(gone.host, gone.mapped);
+    if (gone.release)
+        gone.release(gone.host, gone.range.size);
 }
 
 int vmm_map(struct vmm *vm, const struct vmm_range *range)
@@ -271,7 +144,7 @@ int vmm_map(struct vmm *vm, const struct vmm_range *range)
     if (rc == 0)
         rc = grow(vm);
     if (rc == 0)
-        rc = back_file(range, vmm_page_size(vm), &mem.host, &mem.mapped);
+        rc = vmm_back(vm, &mem);
     if (rc < 0)
         return rc;
     mem.range.file = NULL; /* the caller's string */

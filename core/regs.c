@@ -25,6 +25,14 @@ const struct vmm_reg_name *vmm_reg_name(enum vmm_arch arch, size_t i)
     return i < names ? &table(arch)[i] : NULL;
 }
 
+const char *vmm_reg_called(enum vmm_arch arch, vmm_reg reg)
+{
+    for (const struct vmm_reg_name *r = table(arch); r->name; r++)
+        if (r->reg == reg)
+            return r->name;
+    return "register";
+}
+
 enum { LONGEST = 24 }; /* no name worth suggesting is longer */
 
 static int lower(char c)

@@ -55,7 +55,7 @@ const struct vmm_reg_name vmm_x86_regs[] = {
     MSR("lstar", 0xc0000082), MSR("cstar", 0xc0000083),
     MSR("sfmask", 0xc0000084), MSR("kernel_gs_base", 0xc0000102),
     MSR("tsc_aux", 0xc0000103),
-    {"trap_debug", VMM_REG(VMM_TRAP, VMM_TRAP_DEBUG), 0, 64},
+    {"trap_debug", VMM_REG(VMM_VCPU, VMM_TRAP_DEBUG), 0, 1},
     {NULL, 0, 0, 0}
 };
 

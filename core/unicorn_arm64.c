@@ -394,7 +394,7 @@ static void step_over(struct a64_engine *e, struct vmm_exit *exit)
     if (stepping)
         a64_step_end(e);
     a64_step_begin(e);
-    a64_cp_write(e, A64_HCR_EL2, e->hcr & ~A64_HCR_VI);
+    a64_cp_write(e, A64_HCR_EL2, e->hcr & ~(A64_HCR_VI | A64_HCR_VF));
     *exit = (struct vmm_exit){.value = exit->value};
     enter(e, exit);
     a64_cp_write(e, A64_HCR_EL2, e->hcr);
@@ -450,12 +450,21 @@ static int run(struct vmm_cpu *cpu, struct vmm_exit *exit)
     return 0;
 }
 
-static int irq(struct vmm_cpu *cpu, bool level)
+static int line(struct vmm_cpu *cpu, enum vmm_line line, bool level)
 {
     struct a64_engine *e = cpu->host;
+    uint64_t bit = line == VMM_IRQ ? A64_HCR_VI : A64_HCR_VF;
 
-    e->hcr = A64_HCR | (level ? A64_HCR_VI : 0);
+    e->hcr = level ? e->hcr | bit : e->hcr & ~bit;
     a64_cp_write(e, A64_HCR_EL2, e->hcr);
+    return 0;
+}
+
+static int line_at(struct vmm_cpu *cpu, enum vmm_line line, bool *level)
+{
+    const struct a64_engine *e = cpu->host;
+
+    *level = e->hcr & (line == VMM_IRQ ? A64_HCR_VI : A64_HCR_VF);
     return 0;
 }
 
@@ -578,7 +587,8 @@ const struct vmm_ops vmm_unicorn_arm64_ops = {
     .answer = answer,
     .get = a64_get,
     .set = a64_set,
-    .irq = irq,
+    .line = line,
+    .line_at = line_at,
     .inject = vmm_arm64_inject,
     .debug = a64_debug,
 };

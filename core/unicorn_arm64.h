@@ -74,6 +74,7 @@ enum a64_pstate {
 /* HCR_EL2 bits: stage 2, interrupts are the host's, WFI and SMC trap, the guest
  * is AArch64; VI is the guest's interrupt line. */
 #define A64_HCR_VM UINT64_C(1)
+#define A64_HCR_VF (UINT64_C(1) << 6)
 #define A64_HCR_VI (UINT64_C(1) << 7)
 #define A64_HCR                                                                \
     (A64_HCR_VM | UINT64_C(1) << 3 | UINT64_C(1) << 4 | UINT64_C(1) << 13 |    \

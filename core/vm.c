@@ -97,6 +97,14 @@ const char *vmm_about(const char *name, enum vmm_arch arch)
     return ops->about(buffer, sizeof buffer);
 }
 
+int vmm_cannot(const struct vmm *vm, const char *what, const char *those)
+{
+    return vmm_fail(VMM_ENOTSUP,
+                    "%s: %s: not on this backend with %s guests%s%s",
+                    vm->ops->name, what, vmm_arch_name(vm->arch),
+                    those ? ": it is on " : "", those ? those : "");
+}
+
 /* The first backend that can; or fail with the reasons of all of them. */
 static int pick(enum vmm_arch arch, const struct vmm_ops **ops)
 {
@@ -117,30 +125,111 @@ static int pick(enum vmm_arch arch, const struct vmm_ops **ops)
                     vmm_arch_name(arch), reasons);
 }
 
-static int choose(const struct vmm_config *config, const struct vmm_ops **ops)
+static int choose(const char *backend, enum vmm_arch arch,
+                  const struct vmm_ops **ops)
 {
     const char *why;
 
-    if ((unsigned)config->arch >= VMM_ARCHES)
+    if ((unsigned)arch >= VMM_ARCHES)
         return vmm_fail(VMM_EINVAL, "machine: architecture %d does not exist",
-                        config->arch);
-    if (!config->backend)
-        return pick(config->arch, ops);
-    why = missing(config->backend, config->arch, ops);
+                        arch);
+    if (!backend)
+        return pick(arch, ops);
+    why = missing(backend, arch, ops);
     if (why)
-        return vmm_fail(VMM_ENOTSUP, "backend \"%s\": %s guests: %s",
-                        config->backend, vmm_arch_name(config->arch), why);
-    why = vmm_probe(config->backend, config->arch);
+        return vmm_fail(VMM_ENOTSUP, "backend \"%s\": %s guests: %s", backend,
+                        vmm_arch_name(arch), why);
+    why = vmm_probe(backend, arch);
     return why ? vmm_fail(VMM_EHOST, "%s", why) : 0;
+}
+
+/* ---- what they offer ------------------------------------------------------ */
+
+/* Of one name, the last counts. */
+static struct vmm_cap *cap(struct vmm_caps *caps, const char *name)
+{
+    unsigned i = 0;
+
+    while (i < caps->count && strcmp(caps->cap[i].name, name) != 0)
+        i++;
+    if (i == VMM_MAX_CAPS)
+        i--; /* more than anybody has */
+    else if (i == caps->count)
+        caps->count++;
+    memset(&caps->cap[i], 0, sizeof caps->cap[i]);
+    snprintf(caps->cap[i].name, sizeof caps->cap[i].name, "%s", name);
+    return &caps->cap[i];
+}
+
+void vmm_cap_number(struct vmm_caps *caps, const char *name, uint64_t number)
+{
+    struct vmm_cap *c = cap(caps, name);
+
+    c->type = VMM_CAP_NUMBER;
+    c->number = number;
+}
+
+void vmm_cap_flag(struct vmm_caps *caps, const char *name, bool flag)
+{
+    struct vmm_cap *c = cap(caps, name);
+
+    c->type = VMM_CAP_FLAG;
+    c->number = flag;
+}
+
+void vmm_cap_text(struct vmm_caps *caps, const char *name, const char *text)
+{
+    struct vmm_cap *c = cap(caps, name);
+
+    c->type = VMM_CAP_TEXT;
+    snprintf(c->text, sizeof c->text, "%s", text);
+}
+
+int vmm_caps(const char *backend, enum vmm_arch arch, const char **name,
+             struct vmm_caps *caps)
+{
+    const struct vmm_ops *ops;
+    int rc = choose(backend, arch, &ops);
+
+    if (rc < 0)
+        return rc;
+    *name = ops->name;
+    caps->count = 0;
+    vmm_cap_number(caps, "vcpus", VMM_MAX_CPUS);
+    vmm_cap_number(caps, "page_size", 4096);
+    vmm_cap_flag(caps, "threads", ops->threads);
+    vmm_cap_flag(caps, "el2", false);
+    vmm_cap_flag(caps, "gic", false);
+    vmm_cap_flag(caps, "sme", false);
+    return ops->caps ? ops->caps(caps) : 0;
+}
+
+/* ---- machines ------------------------------------------------------------ */
+
+static int check_choices(const struct vmm_config *config,
+                         const struct vmm_ops *ops)
+{
+    const char *what = config->ipa_size      ? "ipa_size"
+                       : config->ipa_granule ? "ipa_granule"
+                       : config->el2         ? "el2"
+                                             : NULL;
+
+    if (!what || ops->choices)
+        return 0;
+    return vmm_cannot(&(struct vmm){.ops = ops, .arch = config->arch}, what,
+                      "hvf");
 }
 
 int vmm_open(const struct vmm_config *config, struct vmm **result)
 {
     const struct vmm_ops *ops;
     struct vmm *vm;
-    int rc = choose(config, &ops);
+    int rc = choose(config->backend, config->arch, &ops);
 
     *result = NULL;
+    if (rc < 0)
+        return rc;
+    rc = check_choices(config, ops);
     if (rc < 0)
         return rc;
     vm = calloc(1, sizeof *vm);
@@ -150,6 +239,9 @@ int vmm_open(const struct vmm_config *config, struct vmm **result)
     vm->arch = config->arch;
     vm->hypercall_port =
         config->hypercall_port ? config->hypercall_port : VMM_HYPERCALL_PORT;
+    vm->ipa_size = config->ipa_size;
+    vm->ipa_granule = config->ipa_granule;
+    vm->el2 = config->el2;
     rc = ops->open(vm);
     if (rc < 0) {
         free(vm);
@@ -193,4 +285,16 @@ uint16_t vmm_hypercall_port(const struct vmm *vm)
 bool vmm_running(const struct vmm *vm)
 {
     return vm->loop != NULL;
+}
+
+int vmm_ipa_size(const struct vmm *vm, uint32_t *bits)
+{
+    *bits = vm->ipa_size;
+    return vm->ops->choices ? 0 : vmm_cannot(vm, "ipa_size", "hvf");
+}
+
+int vmm_el2(const struct vmm *vm, bool *on)
+{
+    *on = vm->el2;
+    return vm->ops->choices ? 0 : vmm_cannot(vm, "el2", "hvf");
 }

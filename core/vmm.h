@@ -60,12 +60,39 @@ const char *vmm_probe(const char *backend, enum vmm_arch arch);
  * call. */
 const char *vmm_about(const char *backend, enum vmm_arch arch);
 
+/* One thing that a backend has, or how much of it. Dots in its name make groups:
+ * "gic.spi.first". */
+struct vmm_cap {
+    char name[48];
+    enum { VMM_CAP_NUMBER, VMM_CAP_FLAG, VMM_CAP_TEXT } type;
+    uint64_t number; /* flag: 0 or 1 */
+    char text[80];
+};
+
+enum { VMM_MAX_CAPS = 192 };
+
+struct vmm_caps {
+    unsigned count;
+    struct vmm_cap cap[VMM_MAX_CAPS];
+};
+
+/* What `backend` (NULL: the first that can) offers to `arch` guests on this host;
+ * *name gets its name. Each has vcpus, page_size, threads, el2, gic, sme; hvf has
+ * more. Fails where vmm_probe() has a reason. */
+int vmm_caps(const char *backend, enum vmm_arch arch, const char **name,
+             struct vmm_caps *caps);
+
 /* ---- machines ------------------------------------------------------------ */
 
 struct vmm_config {
     enum vmm_arch arch;
     const char *backend;     /* NULL: the first that can run arch here */
     uint16_t hypercall_port; /* x86_64; 0: VMM_HYPERCALL_PORT */
+    /* hvf's alone; see vmm_caps() */
+    uint32_t ipa_size; /* bits of guest physical addresses; 0: the most */
+    uint32_t
+        ipa_granule; /* page size, 0x1000 or 0x4000; 0: the host's choice */
+    bool el2;        /* give the guest EL2 */
 };
 
 /* The x86_64 hypercall conduit: `out %al, $0xe8`, number in rax. VMCALL never
@@ -83,6 +110,9 @@ enum vmm_arch vmm_arch(const struct vmm *vm);
 const char *vmm_backend(const struct vmm *vm);
 uint16_t vmm_hypercall_port(const struct vmm *vm);
 bool vmm_running(const struct vmm *vm);
+/* What became of ipa_size and el2; VMM_ENOTSUP where there is no such choice. */
+int vmm_ipa_size(const struct vmm *vm, uint32_t *bits);
+int vmm_el2(const struct vmm *vm, bool *on);
 
 /* ---- memory -------------------------------------------------------------- */
 
@@ -152,7 +182,12 @@ enum vmm_reg_class {              /* member of union vmm_value */
                      VMM_SEGMENT, /* segment: x86, enum vmm_x86_segment */
                      VMM_TABLE,   /* table: x86, 0 GDTR, 1 IDTR */
                      VMM_MSR,     /* u64: x86, the MSR's number */
-                     VMM_TRAP     /* u64 0 or 1: enum vmm_trap */
+                     VMM_VCPU,    /* u64: enum vmm_vcpu_reg */
+                     VMM_GICR,    /* u64: arm64, offset in its redistributor */
+                     VMM_ICV,     /* u64: arm64, ICV_*, encoded as VMM_SYSTEM */
+                     VMM_SCALABLE, /* arm64, enum vmm_scalable: vmm_get_bytes() */
+                     VMM_GICD,     /* the GIC's: vmm_gic_get() */
+                     VMM_GICM      /* likewise, its MSI frame's */
 };
 
 enum vmm_a64_reg { /* X0-X30 are 0-30 */
@@ -217,8 +252,24 @@ enum vmm_x86_segment { /* the order of the instruction set */
                        VMM_TR
 };
 
-/* Who gets the guest's own debug exceptions (BRK, int3): 0 guest, 1 host. */
-enum vmm_trap { VMM_TRAP_DEBUG };
+/* Not the guest's, but about its vCPU. */
+enum vmm_vcpu_reg {
+    /* 0 or 1: who gets the guest's own debug exceptions (BRK, int3), and, as
+     * sysreg exits, its accesses to debug registers; 1: the host. */
+    VMM_TRAP_DEBUG,
+    VMM_TRAP_DEBUG_REGISTERS,
+    VMM_VTIMER_MASK,   /* 0 or 1: 1: the virtual timer does not fire */
+    VMM_VTIMER_OFFSET, /* the host's counter less the guest's CNTVCT_EL0 */
+    VMM_EXEC_TIME,     /* nanoseconds in the guest so far; read only */
+    VMM_GICR_BASE      /* where its redistributor is; read only */
+};
+
+enum vmm_scalable { /* SME: Z0-Z31, P0-P15, ZA, ZT0 */
+                    VMM_Z0 = 0,
+                    VMM_P0 = 32,
+                    VMM_ZA = 48,
+                    VMM_ZT0 = 49
+};
 
 struct vmm_segment { /* as in a descriptor, limit in bytes */
     uint64_t base;
@@ -245,8 +296,11 @@ union vmm_value {
 struct vmm_reg_name {
     const char *name;
     vmm_reg reg;
-    uint8_t shift, bits; /* bits: 64 whole, 32, 16, 8; 128 vector; 0 struct */
+    uint8_t shift, bits; /* bits: 64 whole, 32, 16, 8; 1 flag; 128 vector;
+                            0 struct; VMM_BYTES: as many as there are */
 };
+
+enum { VMM_BYTES = 255 };
 
 /* The register called `name` on `arch`; NULL: none. Pointers are to constants:
  * the same name gives the same pointer for the life of the process. */
@@ -262,6 +316,11 @@ const struct vmm_reg_name *vmm_reg_name(enum vmm_arch arch, size_t i);
 /* Read and write a whole register of a vCPU that is not in the guest. */
 int vmm_get(struct vmm_cpu *cpu, vmm_reg reg, union vmm_value *value);
 int vmm_set(struct vmm_cpu *cpu, vmm_reg reg, const union vmm_value *value);
+/* The same for class VMM_SCALABLE. *size is the room at `to`, and becomes the
+ * register's size; `to` NULL: only that. `size` has to be just that. */
+int vmm_get_bytes(struct vmm_cpu *cpu, vmm_reg reg, void *to, size_t *size);
+int vmm_set_bytes(struct vmm_cpu *cpu, vmm_reg reg, const void *from,
+                  size_t size);
 
 /* ---- exits --------------------------------------------------------------- */
 
@@ -392,8 +451,10 @@ void vmm_interrupt(struct vmm_cpu *cpu, bool on);
 
 /* ---- interrupts, debugging, translation ---------------------------------- */
 
-/* Drive the interrupt line of the vCPU: arm64 IRQ. */
-int vmm_irq(struct vmm_cpu *cpu, bool level);
+/* Drive an interrupt line of the vCPU, arm64 only, and ask what it is at. */
+enum vmm_line { VMM_IRQ, VMM_FIQ };
+int vmm_line(struct vmm_cpu *cpu, enum vmm_line line, bool level);
+int vmm_line_at(struct vmm_cpu *cpu, enum vmm_line line, bool *level);
 
 /* Make an exception pending. arm64: a synchronous exception into EL1 with this
  * syndrome and FAR. x86_64: an external interrupt with this vector, delivered
@@ -413,6 +474,47 @@ int vmm_watchpoint(struct vmm_cpu *cpu, uint64_t va, unsigned size,
 /* The guest physical address behind a virtual one, by the guest's tables as
  * they are now. 1 mapped, 0 not mapped. */
 int vmm_translate(struct vmm_cpu *cpu, uint64_t va, uint64_t *pa);
+
+/* ---- the interrupt controller -------------------------------------------- */
+
+/* A GICv3 of the host's, at these guest physical addresses (vmm_caps() has their
+ * alignment and size): the guest's accesses to it are no exits, its timers and
+ * WFI neither, and vCPUs have no lines. */
+struct vmm_gic_config {
+    uint64_t distributor, redistributor;
+    /* A frame for messages that become SPIs, and which; msi_count 0: none. */
+    uint64_t msi;
+    uint32_t msi_first, msi_count;
+};
+
+/* Once, before there are vCPUs. It goes with the machine. */
+int vmm_gic_open(struct vmm *vm, const struct vmm_gic_config *config);
+
+struct vmm_gic_range {
+    const char *name; /* "distributor", "redistributors", "msi" */
+    uint64_t at, size;
+};
+/* Number `i` of the addresses it takes up; false past the last. */
+bool vmm_gic_range_at(const struct vmm *vm, size_t i,
+                      struct vmm_gic_range *range);
+
+/* SPI `intid`, which counts from 32: drive its line, or for an edge, raise it. */
+int vmm_gic_spi(struct vmm *vm, uint32_t intid, bool level);
+/* A message: SPI `intid`, written to `at`; 0: where SET_SPI_NSR is. */
+int vmm_gic_msi(struct vmm *vm, uint64_t at, uint32_t intid);
+/* Back to how it began; vCPUs' interfaces (ICC_*) apart. */
+int vmm_gic_reset(struct vmm *vm);
+
+/* The register of the GIC itself that is called `name` ("gicd_ctlr",
+ * "gicd_irouter32", "gicm_typer"). VMM_EINVAL: none, did you mean ... */
+int vmm_gic_reg_find(const char *name, vmm_reg *reg);
+int vmm_gic_get(struct vmm *vm, vmm_reg reg, uint64_t *value);
+int vmm_gic_set(struct vmm *vm, vmm_reg reg, uint64_t value);
+
+/* Its state but for vCPUs' interfaces, in the host's own format, while the machine
+ * does not run. Sizes as with vmm_get_bytes(). Restored before vCPUs have run. */
+int vmm_gic_save(struct vmm *vm, void *to, size_t *size);
+int vmm_gic_restore(struct vmm *vm, const void *from, size_t size);
 
 #pragma GCC visibility pop
 #ifdef __cplusplus

@@ -3,6 +3,7 @@
 --
 -- hv.vm { arch=, backend=, memory=, hypercall_port= } --> machine
 -- hv.backends()            what runs here: { {name=, arch=, ok=, why=}, ... }
+-- hv.caps([backend])       what a backend has: { vcpus=, page_size=, gic=, ... }
 -- hv.asm(text [, opts])    assembly text --> image          (asm.lua)
 -- hv.image(path [, opts])  ELF or raw file --> image        (image.lua)
 -- hv.spawn(fn, ...)        a worker process                 (spawn.lua)
@@ -18,6 +19,7 @@ local core = require "hv.core"
 local hv = {
     vm = core.vm,
     backends = core.backends,
+    caps = core.caps,
     version = core.version,
 }
 
