@@ -112,9 +112,12 @@ static void advance(struct a64_engine *e)
 
 /* Is it for the script to answer? The library's physical timer (CNTP_*) has
  * registers but never fires. */
-static bool is_for_script(uint32_t reg)
+static bool is_for_script(const struct a64_engine *e, uint32_t reg)
 {
-    return reg >> 3 == VMM_A64_SYSREG(3, 3, 14, 2, 0) >> 3 ||
+    bool debug = reg >> 14 == 2;
+
+    return (debug && e->trap_registers) ||
+           reg >> 3 == VMM_A64_SYSREG(3, 3, 14, 2, 0) >> 3 ||
            !a64_cp_exists(reg);
 }
 
@@ -126,7 +129,7 @@ static void trapped_sysreg(struct a64_engine *e, struct vmm_exit *exit,
     vmm_reg reg = VMM_REG(VMM_SYSTEM, exit->reg);
     union vmm_value value = {.u64 = a64_x(e, rt)};
 
-    if (is_for_script(exit->reg)) {
+    if (is_for_script(e, exit->reg)) {
         e->sysreg_rt = (uint8_t)rt;
         exit->value = exit->write ? value.u64 : 0;
         return;
@@ -572,6 +575,7 @@ static int open_cpu(struct vmm_cpu *cpu)
 const struct vmm_ops vmm_unicorn_arm64_ops = {
     .name = "unicorn",
     .arch = VMM_ARM64,
+    .classes = 1 << VMM_VCPU,
     .threads = false,
     .probe = unicorn_probe,
     .about = unicorn_about,

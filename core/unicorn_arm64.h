@@ -52,6 +52,7 @@ enum a64_sysreg {
     A64_VMPIDR_EL2 = VMM_A64_SYSREG(3, 4, 0, 0, 5),
     A64_HCR_EL2 = VMM_A64_SYSREG(3, 4, 1, 1, 0),
     A64_MDCR_EL2 = VMM_A64_SYSREG(3, 4, 1, 1, 1),
+    A64_CNTVOFF_EL2 = VMM_A64_SYSREG(3, 4, 14, 0, 3),
     A64_VTTBR_EL2 = VMM_A64_SYSREG(3, 4, 2, 1, 0),
     A64_VTCR_EL2 = VMM_A64_SYSREG(3, 4, 2, 1, 2),
     A64_HPFAR_EL2 = VMM_A64_SYSREG(3, 4, 6, 0, 4),
@@ -131,8 +132,9 @@ struct a64_engine { /* vmm_cpu.host */
     bool old;                /* before 2.1: see a64_launch() */
     bool rebuild;            /* old: PSTATE has changed under the engine */
     bool ran;
-    bool mapped;  /* the guest's MMU was ever on: see a64_physical() */
-    bool changed; /* cpu->debug, since the engine was entered */
+    bool mapped;         /* the guest's MMU was ever on: see a64_physical() */
+    bool changed;        /* cpu->debug, since the engine was entered */
+    bool trap_registers; /* those for debugging are the script's to answer */
     uint64_t hcr;
 
     uint32_t before_el3; /* a64_at_el3(): PSTATE; old: what stands for it */
@@ -154,7 +156,8 @@ struct a64_engine { /* vmm_cpu.host */
     struct {
         uint64_t cval;
         uint8_t ctl;
-        bool fired; /* since it was last set */
+        bool fired;  /* since it was last set */
+        bool masked; /* by the script */
     } timer;
 
     uint8_t sysreg_rt; /* where the answer to a VMM_SYSREG goes */
@@ -213,6 +216,8 @@ int a64_set(struct vmm_cpu *cpu, vmm_reg reg, const union vmm_value *value);
 bool a64_cp_exists(uint32_t reg);
 int a64_get_system(struct a64_engine *e, uint32_t reg, uint64_t *value);
 int a64_set_system(struct a64_engine *e, uint32_t reg, uint64_t value);
+int a64_get_own(const struct a64_engine *e, vmm_reg reg, uint64_t *value);
+int a64_set_own(struct a64_engine *e, vmm_reg reg, uint64_t value);
 
 /* ---- unicorn_arm64_el1.c ------------------------------------------------- */
 

@@ -475,6 +475,8 @@ int a64_get(struct vmm_cpu *cpu, vmm_reg reg, union vmm_value *value)
         return 0;
     case VMM_SYSTEM:
         return a64_get_system(e, nr, &value->u64);
+    case VMM_VCPU:
+        return a64_get_own(e, reg, &value->u64);
     default:
         return unknown("register class", VMM_REG_CLASS(reg));
     }
@@ -495,6 +497,8 @@ int a64_set(struct vmm_cpu *cpu, vmm_reg reg, const union vmm_value *value)
         return 0;
     case VMM_SYSTEM:
         return a64_set_system(e, nr, value->u64);
+    case VMM_VCPU:
+        return a64_set_own(e, reg, value->u64);
     default:
         return unknown("register class", VMM_REG_CLASS(reg));
     }

@@ -144,3 +144,50 @@ int a64_set_system(struct a64_engine *e, uint32_t reg, uint64_t value)
     a64_state_changed(e);
     return 0;
 }
+
+/* ---- about the vCPU ------------------------------------------------------- */
+
+static int cannot(const struct a64_engine *e, vmm_reg reg)
+{
+    return vmm_cannot(e->cpu->vm, vmm_reg_called(VMM_ARM64, reg), "hvf");
+}
+
+int a64_get_own(const struct a64_engine *e, vmm_reg reg, uint64_t *value)
+{
+    switch (VMM_REG_NR(reg)) {
+    case VMM_TRAP_DEBUG:
+        *value = e->cpu->debug.trap;
+        return 0;
+    case VMM_TRAP_DEBUG_REGISTERS:
+        *value = e->trap_registers;
+        return 0;
+    case VMM_VTIMER_MASK:
+        *value = e->timer.fired || e->timer.masked;
+        return 0;
+    case VMM_VTIMER_OFFSET:
+        a64_cp_read(e, A64_CNTVOFF_EL2, value);
+        return 0;
+    default:
+        return cannot(e, reg);
+    }
+}
+
+int a64_set_own(struct a64_engine *e, vmm_reg reg, uint64_t value)
+{
+    switch (VMM_REG_NR(reg)) {
+    case VMM_TRAP_DEBUG_REGISTERS:
+        e->trap_registers = value != 0;
+        return 0;
+    case VMM_VTIMER_MASK:
+        e->timer.masked = value != 0;
+        e->timer.fired = false;
+        break;
+    case VMM_VTIMER_OFFSET:
+        a64_cp_write(e, A64_CNTVOFF_EL2, value);
+        break;
+    default:
+        return cannot(e, reg);
+    }
+    e->limit = 0; /* ask after the timer soon */
+    return 0;
+}

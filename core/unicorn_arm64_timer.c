@@ -29,7 +29,8 @@ static bool past(const struct a64_engine *e)
 
 bool a64_timer_armed(const struct a64_engine *e)
 {
-    return (e->timer.ctl & (ENABLE | IMASK)) == ENABLE && !e->timer.fired;
+    return (e->timer.ctl & (ENABLE | IMASK)) == ENABLE && !e->timer.fired &&
+           !e->timer.masked;
 }
 
 bool a64_timer_fires(struct a64_engine *e)
