@@ -21,6 +21,7 @@
 
 #include "backend.h"
 #include "hvf_calls.h"
+#include "thread.h"
 
 /* ---- hvf_thread.c -------------------------------------------------------- */
 
@@ -65,7 +66,12 @@ struct hvf_cpu { /* vmm_cpu.host */
     struct vmm_a64_pieces access; /* under way */
     uint8_t sysreg_rt;            /* where the answer to a VMM_SYSREG goes */
     bool line[2]; /* enum vmm_line; asserted for one run at a time */
-    bool fired;   /* the timer has, and is masked until its line drops */
+
+    /* The timer has fired, for this time, and is masked until that is over; as
+     * the guest goes on, `tick` looks whether it is. */
+    bool fired;
+    uint64_t fired_at;
+    struct vmm_watchdog tick;
     struct vmm_exit held; /* to be given before the guest is entered again */
 
     /* hvf_debug.c */
@@ -139,6 +145,7 @@ int hvf_line(struct vmm_cpu *cpu, enum vmm_line line, bool level);
 int hvf_line_at(struct vmm_cpu *cpu, enum vmm_line line, bool *level);
 int hvf_answer(struct vmm_cpu *cpu, const struct vmm_exit *exit);
 void hvf_kick(struct vmm_cpu *cpu);
+void hvf_timer_close(struct hvf_cpu *h); /* before the vCPU goes */
 /* Enter the guest once. 0: *exit says why it was left; VMM_NONE: it goes on. */
 int hvf_enter(struct hvf_cpu *h, struct vmm_exit *exit);
 

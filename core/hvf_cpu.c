@@ -42,8 +42,10 @@ void hvf_set_sys(const struct hvf_cpu *h, uint16_t reg, uint64_t value)
 
 /* What the framework leaves undefined, and what differs from the reset of other
  * backends. SCTLR_EL1: the bits that are always one, and no more. */
-static void reset(const struct hvf_cpu *h)
+static hv_return_t reset(const struct hvf_cpu *h)
 {
+    const struct hvf_calls *c = h->call;
+    hv_return_t rc = HV_SUCCESS;
     enum {
         SCTLR_EL1 = VMM_A64_SYSREG(3, 0, 1, 0, 0),
         MPIDR_EL1 = VMM_A64_SYSREG(3, 0, 0, 0, 5),
@@ -52,11 +54,27 @@ static void reset(const struct hvf_cpu *h)
         EL2H_MASKED = 0x3c9
     };
 
-    for (uint32_t i = HV_REG_X0; i <= HV_REG_FPSR; i++)
-        hvf_set_reg(h, (hv_reg_t)i, 0);
-    hvf_set_reg(h, HV_REG_CPSR, h->cpu->vm->el2 ? EL2H_MASKED : EL1H_MASKED);
-    hvf_set_sys(h, SCTLR_EL1, SCTLR_ONES);
-    hvf_set_sys(h, MPIDR_EL1, h->cpu->index | UINT64_C(1) << 31);
+    for (uint32_t i = HV_REG_X0; i <= HV_REG_FPSR && rc == HV_SUCCESS; i++)
+        rc = c->vcpu_set_reg(h->id, i, 0);
+    if (rc == HV_SUCCESS)
+        rc = c->vcpu_set_reg(h->id, HV_REG_CPSR,
+                             h->cpu->vm->el2 ? EL2H_MASKED : EL1H_MASKED);
+    if (rc == HV_SUCCESS)
+        rc = c->vcpu_set_sys_reg(h->id, SCTLR_EL1, SCTLR_ONES);
+    if (rc == HV_SUCCESS)
+        rc = c->vcpu_set_sys_reg(h->id, MPIDR_EL1,
+                                 h->cpu->index | UINT64_C(1) << 31);
+    return rc;
+}
+
+static int destroy(void *arg)
+{
+    struct hvf_cpu *h = arg;
+
+    hvf_timer_close(h);
+    if (h->made)
+        h->call->vcpu_destroy(h->id);
+    return 0;
 }
 
 static int make(void *arg)
@@ -72,17 +90,11 @@ static int make(void *arg)
     if (rc != HV_SUCCESS)
         return hvf_fail("vcpu", rc);
     h->made = true;
-    reset(h);
-    return 0;
-}
-
-static int destroy(void *arg)
-{
-    struct hvf_cpu *h = arg;
-
-    if (h->made)
-        h->call->vcpu_destroy(h->id);
-    return 0;
+    rc = reset(h);
+    if (rc == HV_SUCCESS)
+        return 0;
+    destroy(h);
+    return hvf_fail("vcpu: registers", rc);
 }
 
 int hvf_cpu_open(struct vmm_cpu *cpu)

@@ -14,6 +14,7 @@ enum { EC_FETCH = 0x20, EC_DATA = 0x24, EC_WATCHPOINT = 0x34 };
 
 enum {
     CNTV_CTL_EL0 = VMM_A64_SYSREG(3, 3, 14, 3, 1),
+    CNTV_CVAL_EL0 = VMM_A64_SYSREG(3, 3, 14, 3, 2),
     CNTV_ENABLE = 1,
     CNTV_IMASK = 2,
     CNTV_ISTATUS = 4
@@ -153,19 +154,59 @@ static void trapped(struct hvf_cpu *h, struct vmm_exit *exit)
 /* ---- entering ------------------------------------------------------------ */
 
 /* The framework masks the timer when it fires. It is to fire again once what
- * it fired for is over: its line has dropped. */
+ * it fired for is over: its line has dropped, or it is set to another time. The
+ * guest does that without an exit, so it is left every now and then to look. */
+enum { TICK = 1000000 };
+
+static void tick(void *arg)
+{
+    struct hvf_cpu *h = arg;
+    hv_vcpu_t id = h->id;
+
+    h->call->vcpus_exit(&id, 1);
+}
+
+/* Without a thread to tick, the guest's next exit is the time to look. */
+static void start_ticking(struct hvf_cpu *h)
+{
+    if (h->tick.on) {
+        vmm_watchdog_sleep(&h->tick, false);
+        return;
+    }
+    h->tick = (struct vmm_watchdog){
+        .ns = TICK, .again = TICK, .bark = tick, .ctx = h};
+    if (vmm_watchdog_start(&h->tick) < 0)
+        vmm_watchdog_stop(&h->tick);
+}
+
+static void stop_ticking(struct hvf_cpu *h)
+{
+    if (h->tick.on && !h->tick.asleep)
+        vmm_watchdog_sleep(&h->tick, true);
+}
+
+void hvf_timer_close(struct hvf_cpu *h)
+{
+    if (h->tick.on)
+        vmm_watchdog_stop(&h->tick);
+}
+
 static void unmask_timer(struct hvf_cpu *h)
 {
+    const uint64_t asserted = CNTV_ENABLE | CNTV_ISTATUS;
     uint64_t ctl;
 
     if (!h->fired)
         return;
     ctl = hvf_sys(h, CNTV_CTL_EL0);
-    if ((ctl & (CNTV_ENABLE | CNTV_IMASK | CNTV_ISTATUS)) ==
-        (CNTV_ENABLE | CNTV_ISTATUS))
+    if ((ctl & (asserted | CNTV_IMASK)) == asserted &&
+        hvf_sys(h, CNTV_CVAL_EL0) == h->fired_at) {
+        start_ticking(h);
         return;
+    }
     h->call->vcpu_set_vtimer_mask(h->id, false);
     h->fired = false;
+    stop_ticking(h);
 }
 
 /* The addresses mean something for aborts and watchpoints only. */
@@ -190,6 +231,7 @@ int hvf_enter(struct hvf_cpu *h, struct vmm_exit *exit)
     exit->reason = h->exit->reason;
     if (h->exit->reason == HV_EXIT_REASON_VTIMER_ACTIVATED) {
         h->fired = true;
+        h->fired_at = hvf_sys(h, CNTV_CVAL_EL0);
         exit->kind = VMM_TIMER;
     } else if (h->exit->reason == HV_EXIT_REASON_EXCEPTION) {
         exit->syndrome = h->exit->exception.syndrome;
@@ -257,6 +299,7 @@ static int run(void *arg)
     hvf_debug_begin(h, h->cpu->debug.step);
     rc = go_on(h, exit);
     hvf_debug_end(h);
+    stop_ticking(h);
     return rc < 0 ? rc : hvf_debug_exit(h, exit);
 }
 

@@ -18,8 +18,8 @@ static int failed(vmm_reg reg, hv_return_t rc)
         return 0;
     if (rc == HV_UNSUPPORTED)
         return vmm_fail(VMM_ENOTSUP,
-                        "hvf: %s: this machine's processor has no SME, or the "
-                        "guest has EL2",
+                        "hvf: %s: needs SME, which this machine's processor "
+                        "lacks, or the guest has EL2 instead",
                         name);
     return hvf_fail(name, rc);
 }

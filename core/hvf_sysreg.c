@@ -20,12 +20,11 @@ static int failed(const struct hvf_cpu *h, vmm_reg reg, hv_return_t rc)
         return 0;
     if (rc == HV_UNSUPPORTED && (nr >> 11 & 7) >= 4 && !h->cpu->vm->el2)
         return vmm_fail(VMM_ENOTSUP,
-                        "hvf: %s: the guest has no EL2: hv.vm { el2 = true } "
-                        "gives it one",
+                        "hvf: %s: needs EL2: hv.vm { el2 = true } gives it to "
+                        "the guest",
                         name);
     if (rc == HV_UNSUPPORTED && !h->cpu->vm->gic.ranges)
-        return vmm_fail(VMM_ENOTSUP,
-                        "hvf: %s: the machine has no gic: vm:gic{} makes one",
+        return vmm_fail(VMM_ENOTSUP, "hvf: %s: needs a gic: vm:gic{} makes one",
                         name);
     if (rc == HV_BAD_ARGUMENT)
         return vmm_fail(
@@ -100,8 +99,7 @@ static int check_gic(const struct hvf_cpu *h, vmm_reg reg)
 {
     if (h->cpu->vm->gic.ranges)
         return 0;
-    return vmm_fail(VMM_ENOTSUP,
-                    "hvf: %s: the machine has no gic: vm:gic{} makes one",
+    return vmm_fail(VMM_ENOTSUP, "hvf: %s: needs a gic: vm:gic{} makes one",
                     vmm_reg_called(VMM_ARM64, reg));
 }
 

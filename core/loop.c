@@ -24,6 +24,8 @@ enum { SLICE = 20000 };
 /* What has to end the next entry if it came before that. */
 enum { KICKED = VMM_POKE_KICK | VMM_POKE_INTERRUPT };
 
+enum { AGAIN = 20000000 }; /* nanoseconds from a missed time-out to the next */
+
 struct loop {
     struct vmm *vm;
     const struct vmm_run *run;
@@ -426,7 +428,7 @@ int vmm_run(struct vmm *vm, struct vmm_cpu *cpu, const struct vmm_run *run,
         return rc;
     vm->loop = &l;
     l.dog = (struct vmm_watchdog){
-        .ns = run->timeout, .bark = time_is_up, .ctx = &l};
+        .ns = run->timeout, .again = AGAIN, .bark = time_is_up, .ctx = &l};
     l.result = vmm_watchdog_start(&l.dog);
     if (l.result < 0)
         memcpy(l.why, vmm_why(), sizeof l.why);

@@ -79,8 +79,6 @@ static void cond_init(pthread_cond_t *wake)
 }
 #endif
 
-enum { AGAIN = 20000000 };
-
 static void *watch(void *arg)
 {
     struct vmm_watchdog *dog = arg;
@@ -88,10 +86,13 @@ static void *watch(void *arg)
 
     pthread_mutex_lock(&dog->lock);
     while (!dog->done) {
-        if (wait_for(&dog->wake, &dog->lock, ns) != ETIMEDOUT)
-            continue;
-        dog->bark(dog->ctx);
-        ns = AGAIN;
+        if (dog->asleep) {
+            pthread_cond_wait(&dog->wake, &dog->lock);
+            ns = dog->ns;
+        } else if (wait_for(&dog->wake, &dog->lock, ns) == ETIMEDOUT) {
+            dog->bark(dog->ctx);
+            ns = dog->again;
+        }
     }
     pthread_mutex_unlock(&dog->lock);
     return NULL;
@@ -108,6 +109,14 @@ int vmm_watchdog_start(struct vmm_watchdog *dog)
     rc = vmm_thread_start(&dog->thread, watch, dog);
     dog->on = rc == 0;
     return rc;
+}
+
+void vmm_watchdog_sleep(struct vmm_watchdog *dog, bool asleep)
+{
+    pthread_mutex_lock(&dog->lock);
+    dog->asleep = asleep;
+    pthread_cond_signal(&dog->wake);
+    pthread_mutex_unlock(&dog->lock);
 }
 
 void vmm_watchdog_stop(struct vmm_watchdog *dog)

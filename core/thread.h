@@ -17,15 +17,18 @@ int vmm_thread_start(pthread_t *thread, void *(*body)(void *), void *arg);
  * until it is stopped: see struct vmm_run, on_timeout. */
 struct vmm_watchdog {
     uint64_t ns; /* 0: never */
+    uint64_t again;
     void (*bark)(void *ctx);
     void *ctx;
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    bool on, done;
+    bool on, done, asleep;
 };
 
 int vmm_watchdog_start(struct vmm_watchdog *dog); /* 0, or vmm_fail() */
+/* While it is asleep it does not call; awake, its time begins anew. */
+void vmm_watchdog_sleep(struct vmm_watchdog *dog, bool asleep);
 void vmm_watchdog_stop(struct vmm_watchdog *dog);
 
 #endif

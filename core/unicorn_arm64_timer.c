@@ -58,8 +58,11 @@ bool a64_timer_get(const struct a64_engine *e, uint32_t reg, uint64_t *value)
     }
 }
 
+/* What it fired for is over once its line drops, or it is set to another time. */
 bool a64_timer_set(struct a64_engine *e, uint32_t reg, uint64_t value)
 {
+    uint64_t before = e->timer.cval;
+
     switch (reg) {
     case CNTV_CTL_EL0:
         e->timer.ctl = value & (ENABLE | IMASK);
@@ -73,7 +76,8 @@ bool a64_timer_set(struct a64_engine *e, uint32_t reg, uint64_t value)
     default:
         return false;
     }
-    e->timer.fired = false;
+    if (e->timer.cval != before || !past(e) || e->timer.ctl & IMASK)
+        e->timer.fired = false;
     e->limit = 0; /* ask after this block */
     return true;
 }
