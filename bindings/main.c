@@ -328,6 +328,16 @@ static void open_libraries(lua_State *L, const struct options *o)
     lua_gc(L, LUA_GCGEN, 0, 0);
 }
 
+/* The first option that is no choice of what to examine; NULL: all are. */
+static const char *not_for_doctor(char **argv, int options)
+{
+    for (int i = 1; i < options; i++)
+        if (strncmp(argv[i], "--backend", 9) != 0 &&
+            strncmp(argv[i], "--arch", 6) != 0)
+            return argv[i];
+    return NULL;
+}
+
 static int pmain(lua_State *L)
 {
     int argc = (int)lua_tointeger(L, 1);
@@ -347,9 +357,13 @@ static int pmain(lua_State *L)
     open_libraries(L, &o);
     set_arg(L, argv, o.script, argc);
     if (o.script < argc && strcmp(argv[o.script], "doctor") == 0) {
-        if (o.script > 1 && !o.version) {
-            fprintf(stderr, "hvlua: doctor takes no options before it: %s\n",
-                    argv[1]);
+        const char *other = not_for_doctor(argv, o.script);
+
+        if (other && !o.version) {
+            fprintf(stderr,
+                    "hvlua: doctor takes only --backend=NAME and --arch=NAME "
+                    "before it: %s\n",
+                    other);
             return 0;
         }
         lua_pushboolean(L, doctor(L, argv + o.script + 1, argc - o.script - 1));

@@ -215,7 +215,8 @@ int vmm_gic_msi(struct vmm *vm, uint64_t at, uint32_t intid)
     if (rc < 0)
         return rc;
     if (vm->gic.msi_count == 0)
-        return vmm_fail(VMM_ESTATE, "gic: msi: this gic has no msi frame");
+        return vmm_fail(VMM_ESTATE,
+                        "gic: msi: it was made without an msi frame");
     if (!is_msi(vm, intid))
         return vmm_fail(VMM_EINVAL,
                         "gic: msi: %" PRIu32 " is not %" PRIu32 " to %" PRIu32,

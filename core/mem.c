@@ -125,14 +125,19 @@ static int grow(struct vmm *vm)
     return 0;
 }
 
-static void take_out(struct vmm *vm, size_t i)
+static int take_out(struct vmm *vm, size_t i)
 {
     struct vmm_mem gone = vm->mem[i];
 
     vm->mems--;
     memmove(&vm->mem[i], &vm->mem[i + 1], (vm->mems - i) * sizeof *vm->mem);
-    if (gone.release)
-        gone.release(gone.host, gone.range.size);
+    if (!gone.release || gone.release(gone.host, gone.range.size) == 0)
+        return 0;
+    return vmm_fail(VMM_EHOST,
+                    "unmap: 0x%" PRIx64 " bytes at 0x%" PRIx64
+                    " are the guest's no more, but the host does not take "
+                    "its memory back",
+                    gone.range.size, gone.range.at);
 }
 
 int vmm_map(struct vmm *vm, const struct vmm_range *range)
@@ -184,9 +189,7 @@ int vmm_unmap(struct vmm *vm, uint64_t at)
     if (!mem)
         return VMM_EINVAL;
     rc = vm->ops->unmap(vm, mem);
-    if (rc == 0)
-        take_out(vm, (size_t)(mem - vm->mem));
-    return rc;
+    return rc < 0 ? rc : take_out(vm, (size_t)(mem - vm->mem));
 }
 
 int vmm_protect(struct vmm *vm, uint64_t at, unsigned prot)

@@ -193,6 +193,58 @@ t.test("a backend that crashes is found out, and no crash", function()
     t.ok(check.detail:find(library, 1, true), check.detail)
 end)
 
+t.test("of one backend, of one architecture", function()
+    local function ask(...)
+        local status, out, err = t.run { t.hvlua, ... }
+        t.eq(err, "")
+        local found = value(out, 1)
+        t.eq(status, found.ok and 0 or 1)
+        local seen = {}
+        for _, c in ipairs(found.checks) do
+            if c.check == "backend" or c.check == "assembler" then
+                seen[#seen + 1] = c.name .. " " .. c.arch
+            end
+        end
+        return table.concat(seen, ", ")
+    end
+    t.eq(ask("--backend=unicorn", "--arch=x86_64", "doctor", "--json"),
+         "unicorn x86_64, assembler x86_64")
+    t.eq(ask("--backend=kvm", "doctor", "--json"):match "^kvm arm64, kvm x86_64, assembler ",
+         "kvm arm64, kvm x86_64, assembler ")
+end)
+
+-- The double of Hypervisor.framework is any macOS, on any Mac.
+t.test("hvf: what this macOS lacks, and this processor", function()
+    if not (t.double and find(doctor(), "backend", "arm64", "hvf").status == "ok") then
+        t.skip "needs the double of Hypervisor.framework: make HVF=fake"
+    end
+    local function features(...)
+        local found = {}
+        for _, c in ipairs(doctor(...).checks) do
+            if c.check == "feature" then
+                found[c.name] = c.status == "ok" or c.detail:match "came with macOS [%d.]+"
+                    or c.detail:match "this processor has none"
+            end
+        end
+        return found
+    end
+    t.eq(features "FAKE_HV_MACOS=12.0", {
+        memory = "came with macOS 12.1", ipa_size = "came with macOS 13.0",
+        el2 = "came with macOS 15.0", gic = "came with macOS 15.0",
+        sme = "came with macOS 15.2", ipa_granule = "came with macOS 26.0",
+    })
+    t.eq(features("FAKE_HV_MACOS=15.2", "FAKE_HV_CHIP=m1"), {
+        memory = true, ipa_size = true, gic = true, el2 = "this processor has none",
+        sme = "this processor has none", ipa_granule = "came with macOS 26.0",
+    })
+    local denied = find(doctor "FAKE_HV_ENTITLED=0", "backend", "arm64", "hvf")
+    t.eq({ denied.status, denied.fix },
+         { "fail", "codesign --sign - --force --entitlements entitlements.plist ./hvlua" })
+    local inside = find(doctor "FAKE_HV_INSIDE_VM=1", "backend", "arm64", "hvf")
+    t.eq(inside.status, "no")
+    t.ok(inside.detail:find "inside a virtual machine", inside.detail)
+end)
+
 t.test("wrong arguments", function()
     local status, out, err = t.run { t.hvlua, "doctor", "-json" }
     t.eq({ status, out }, { 1, "" })

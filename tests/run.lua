@@ -19,6 +19,7 @@
 --   t.run(argv [, input])       run a program --> status, stdout, stderr
 --   t.hvlua                     the program under test, t.folder its folder
 --   t.sanitized                 is it built with a sanitizer?
+--   t.double                    is its backend hvf on the double (tests/fakehv)?
 
 local hv = require "hv"
 local core = require "hv.core"
@@ -28,6 +29,10 @@ local t = {
     folder = arg[0]:match "^(.*)/tests/[^/]*$" or ".",
     sanitized = arg[-1]:find "hvlua%-address[^/]*$" or arg[-1]:find "hvlua%-thread$",
 }
+
+-- There is no framework where a program is an ELF file.
+local program <close> = io.open(t.hvlua, "rb")
+t.double = program ~= nil and program:read(4) == "\x7fELF"
 
 local patterns = arg
 local count = { ok = 0, failed = 0, skipped = 0, all = 0 }

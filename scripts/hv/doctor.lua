@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: MIT
---- hvlua doctor [--json]: what works on this machine; of the rest why not, and
--- the command that fixes it. Nothing is taken for granted: each backend runs a
--- guest, in a process of its own, and the assembler assembles.
+--- hvlua [--backend=NAME] [--arch=NAME] doctor [--json]: what works on this machine,
+-- all of it or of that; of the rest why not, and the command that fixes it. Nothing is
+-- taken for granted: each backend runs a guest, in a process of its own, and the
+-- assembler assembles.
 --
 -- doctor(argument...) --> true: each architecture has a backend and an assembler
 --
@@ -14,7 +15,25 @@
 local core = require "hv.core"
 local hv = require "hv"
 
-local ARCHES = { "arm64", "x86_64" }
+-- What the program was told to look at; all there is unless it was.
+local function chosen(b)
+    local only = core.defaults
+    return (only.backend or b.name) == b.name and (only.arch or b.arch) == b.arch
+end
+
+-- The architectures that it is about: a backend that was chosen may have but one.
+local function arches()
+    local list = {}
+    for _, arch in ipairs { "arm64", "x86_64" } do
+        local possible = false
+        for _, b in ipairs(hv.backends()) do
+            possible = possible or chosen(b) and b.arch == arch
+                and (b.ok or core.defaults.arch or not b.why:find "^%w+ runs ")
+        end
+        list[#list + 1] = possible and arch or nil
+    end
+    return #list > 0 and list or { core.defaults.arch or "arm64" }
+end
 
 -- ---- JSON --------------------------------------------------------------
 
@@ -158,7 +177,7 @@ local function trial(backend, arch)
     if not report then
         return nil, "a guest of one instruction does not end"
     elseif not report.ok then
-        return nil, report.error:match "^[^\n]*"
+        return nil, report.error:match("^[^\n]*"):gsub("^[^:]*%.lua:%d+: ", "")
     end
     return table.unpack(report.results)
 end
@@ -173,6 +192,7 @@ local function check_backend(b)
     local page_size, seconds = trial(b.name, b.arch)
     if not page_size then
         check.detail = "a guest was tried: " .. seconds
+        check.fix = fix_in(seconds)
         check.status = "fail"
     else
         check.status = "ok"
@@ -186,10 +206,43 @@ end
 local function check_backends(checks)
     local about
     for _, b in ipairs(hv.backends()) do
-        checks[#checks + 1] = check_backend(b)
+        checks[#checks + 1] = chosen(b) and check_backend(b) or nil
         about = about or b.name == "unicorn" and b.about
     end
     return about
+end
+
+-- What macOS has brought over the years, by a function of each and a name of
+-- hv.caps().
+local FEATURES = {
+    { name = "memory", since = "hv_vm_allocate", what = "the framework's own allocation" },
+    { name = "ipa_size", since = "hv_vm_config_set_ipa_size", what = "wider addresses" },
+    { name = "el2", since = "hv_vm_config_set_el2_enabled", what = "guests with EL2",
+        cap = "el2" },
+    { name = "gic", since = "hv_gic_create", what = "GICv3" },
+    { name = "sme", since = "hv_vcpu_get_sme_state", what = "SME registers", cap = "sme" },
+    { name = "ipa_granule", since = "hv_vm_config_set_ipa_granule", what = "4 KiB pages" },
+}
+
+-- Nothing of it is needed: "no" is only what a script cannot have here.
+local function check_features(checks)
+    local ok, caps = try_call(hv.caps, "hvf", "arm64")
+    if not ok or not chosen { name = "hvf", arch = "arm64" } then
+        return -- the backend's own check says why
+    end
+    local missing = caps.missing or {}
+    for _, feature in ipairs(FEATURES) do
+        local since = missing[feature.since]
+        local there = not since and (not feature.cap or caps[feature.cap])
+        checks[#checks + 1] = {
+            check = "feature", name = feature.name, arch = "arm64", version = caps.macos,
+            status = there and "ok" or "no",
+            detail = since and ("hvf: %s: came with macOS %s, this is %s")
+                    :format(feature.what, since, caps.macos or "older")
+                or there and ("hvf: %s"):format(feature.what)
+                or ("hvf: %s: this processor has none"):format(feature.what),
+        }
+    end
 end
 
 local function check_unicorn(about)
@@ -296,7 +349,7 @@ end
 -- What has to work for each architecture, in words where it does not.
 local function verdict(checks)
     local missing = {}
-    for _, arch in ipairs(ARCHES) do
+    for _, arch in ipairs(arches()) do
         for _, kind in ipairs { "backend", "assembler" } do
             local found
             for _, check in ipairs(checks) do
@@ -314,8 +367,9 @@ end
 local function examine()
     local host, checks = core.host(), {}
     local about = check_backends(checks)
+    check_features(checks)
     checks[#checks + 1] = check_unicorn(about)
-    for _, arch in ipairs(ARCHES) do
+    for _, arch in ipairs(arches()) do
         checks[#checks + 1] = check_assembler(arch)
     end
     checks[#checks + 1] = check_compiler(host)
@@ -323,10 +377,13 @@ local function examine()
     return checks, ("%s %s %s"):format(host.system, host.release, host.machine)
 end
 
+-- Checks of one group stand together.
+local GROUP = { backend = 1, feature = 2 }
+
 local function print_table(checks, system)
     print(("hvlua %s on %s"):format(hv.version, system))
     for i, check in ipairs(checks) do
-        if i == 1 or (checks[i - 1].check == "backend") ~= (check.check == "backend") then
+        if i == 1 or GROUP[check.check] ~= GROUP[checks[i - 1].check] then
             print()
         end
         print(("%-11s %-7s %-5s %s"):format(check.name, check.arch or "",
@@ -362,7 +419,9 @@ return function(...)
     else
         print_table(checks, system)
         print("\n" .. (#missing == 0
-            and "Every architecture has a backend and an assembler."
+            and (next(core.defaults) and "Guests of %s have a backend and an assembler."
+                or "Every architecture has a backend and an assembler.")
+                :format(table.concat(arches(), ", "))
             or "Missing: " .. table.concat(missing, ", ") .. "."))
     end
     return #missing == 0

@@ -51,6 +51,9 @@ local hv = {}
 ---@field backend? hv.backend.name the first that can run such guests here, unless said
 ---@field memory? hv.bytes maps so much at 0, "rwx"; a multiple of the page size
 ---@field hypercall_port? integer x86_64: the port of hypercalls, 1 to 0xffff (0xe8)
+---@field ipa_size? integer hvf: bits of guest physical addresses (as many as there are)
+---@field ipa_granule? "4K"|"16K"|integer hvf, macOS 26: the page size ("16K")
+---@field el2? boolean hvf, macOS 15 on M3 and later: the guest has EL2, and starts there
 
 --- A new machine, without vCPUs. Raises where no backend, or not the one that is
 --- named, can run such guests here, saying why and what to do about it.
@@ -69,6 +72,67 @@ function hv.vm(options) end
 --- Every backend with every architecture, in the order in which hv.vm tries them.
 ---@return hv.backend[] list
 function hv.backends() end
+
+--- What a backend has for its guests on this machine. hvf has more to tell than the
+--- others: what is optional here is only there.
+---@class hv.caps
+---@field backend hv.backend.name which one this is
+---@field arch hv.arch the guests' architecture
+---@field vcpus integer how many a machine can have
+---@field page_size integer what addresses and sizes of memory are multiples of
+---@field threads boolean vCPUs run at the same time, on a thread each
+---@field el2 boolean guests can have EL2
+---@field gic boolean|hv.caps.gic vm:gic{} works; its measures where they are known
+---@field sme boolean|hv.caps.sme the processor has SME
+---@field macos? string the version, such as "15.5"
+---@field ipa_size? hv.caps.ipa_size bits of guest physical addresses
+---@field ipa_granule? boolean page sizes can be chosen
+---@field features? table<string, integer> what ID registers start as, by name
+---@field ccsidr? hv.caps.ccsidr CCSIDR_EL1 by kind of cache, for levels 1 to 8
+---@field missing? table<string, string> functions that this macOS lacks: which has them
+
+--- The widths that hv.vm { ipa_size = } can have.
+---@class hv.caps.ipa_size
+---@field default integer the framework's own; hvlua takes max
+---@field max integer the most that this machine has
+
+--- CCSIDR_EL1 by cache level.
+---@class hv.caps.ccsidr
+---@field data integer[] of data and unified caches
+---@field instruction integer[] of instruction caches
+
+--- Streaming vectors.
+---@class hv.caps.sme
+---@field svl integer bytes of a vector: of z0, and 8 times those of p0
+
+--- The measures of a GIC, and its interrupts.
+---@class hv.caps.gic
+---@field distributor hv.caps.gic.frame its page
+---@field redistributor hv.caps.gic.redistributor its pages for vCPUs
+---@field msi hv.caps.gic.frame the page that messages are written to
+---@field spi hv.caps.gic.spi the shared interrupts
+---@field intid table<string, integer> the numbers of the host's own, by name
+
+--- A part of the GIC, in bytes.
+---@class hv.caps.gic.frame
+---@field size integer how many it takes up
+---@field alignment integer what its address is a multiple of
+
+--- The parts that are the vCPUs', in bytes.
+---@class hv.caps.gic.redistributor : hv.caps.gic.frame
+---@field region_size integer how many all of them take up, for as many as there can be
+
+--- Shared interrupts.
+---@class hv.caps.gic.spi
+---@field first integer the number of the first
+---@field count integer how many there are
+
+--- What a backend has to offer: without a name, the one that hv.vm would take. Raises
+--- where it cannot run such guests here.
+---@param backend? hv.backend.name
+---@param arch? hv.arch "arm64" unless said
+---@return hv.caps caps
+function hv.caps(backend, arch) end
 
 --- A size or address as scripts write them, in bytes: 0 to 2^63-1. Anything else
 --- raises, naming `what`.
@@ -122,7 +186,67 @@ function hv.spawn(body, ...) end
 ---@field page_size integer what addresses and sizes of memory are multiples of
 ---@field running boolean one of its handlers or devices is being called
 ---@field closed boolean it was closed
+---@field ipa_size integer hvf: bits of guest physical addresses; raises elsewhere
+---@field el2 boolean hvf: the guest has EL2; raises elsewhere
 local machine = {}
+
+--- What vm:gic() takes: addresses, multiples of what hv.caps().gic says.
+---@class hv.gic.options
+---@field distributor hv.address where the distributor goes
+---@field redistributor hv.address of the first vCPU; all that there can be follow it
+---@field msi? hv.gic.msi messages that become shared interrupts
+
+--- A frame for messages.
+---@class hv.gic.msi
+---@field at hv.address where it goes
+---@field first integer the first of the shared interrupts that are for messages
+---@field count integer how many are
+
+--- Give the machine an interrupt controller of the host's, a GICv3, before it has
+--- vCPUs. What the guest does with it is no exit, WFI and the timer are none any more,
+--- and cpu:irq() is the GIC's to drive. hvf on macOS 15 and later.
+---@param options hv.gic.options
+---@return hv.gic gic
+---@overload fun(self): hv.gic?
+function machine:gic(options) end
+
+--- A machine's GIC. Its registers are fields by their names: gicd_ctlr, gicd_typer,
+--- gicd_pidr2, gicd_igroupr0 to 31 and likewise isenabler, icenabler, ispendr, icpendr,
+--- isactiver, icactiver, gicd_ipriorityr0 to 254, gicd_icfgr0 to 63, gicd_irouter32 to
+--- 1019, gicm_typer, gicm_set_spi_nsr. What each vCPU has, gicr_*, icc_*, ich_* and
+--- icv_*, is among that one's registers.
+---@class hv.gic
+---@field ranges table<string, hv.gic.range> the addresses it takes up, by part
+---@field [string] integer
+local gic = {}
+
+--- Where a part of a GIC is.
+---@class hv.gic.range
+---@field at integer its address
+---@field size integer its bytes
+
+--- Drive the line of a shared interrupt; an edge-triggered one is raised by true.
+---@param intid integer 32 to 1019
+---@param level boolean
+function gic:spi(intid, level) end
+
+--- Send a message, which becomes a shared interrupt.
+---@param intid integer one of those that vm:gic() was given for messages
+---@param at? hv.address where it is written (the frame's SET_SPI_NSR)
+function gic:msi(intid, at) end
+
+--- Back to how it began; the vCPUs' own registers of it (icc_*) stay.
+function gic:reset() end
+
+--- Its state but for the vCPUs' icc_*, in the host's own format. The machine must not
+--- be running.
+---@return string state
+function gic:save() end
+
+--- What gic:save() gave, into the GIC of a machine with as many vCPUs, none of which
+--- has run. Raises when it is something else, or another macOS's.
+---@param state string
+function gic:restore(state) end
 
 --- A range of guest memory, as vm.memory lists it.
 ---@class hv.range
@@ -444,9 +568,16 @@ function vcpu:watchpoint(at, size, access, on) end
 function vcpu:translate(va) end
 
 --- Drive the interrupt line, arm64's IRQ: the guest takes it while it is true and not
---- masked. Raises for x86_64 guests, which get theirs by inject().
----@param level boolean
+--- masked. Without an argument: what it is at. Raises for x86_64 guests, which get
+--- theirs by inject().
+---@param level? boolean
+---@return boolean? level nothing when it is driven
 function vcpu:irq(level) end
+
+--- The same for arm64's other line, FIQ.
+---@param level? boolean
+---@return boolean? level nothing when it is driven
+function vcpu:fiq(level) end
 
 --- A segment register, as in a descriptor. Reading gives all fields; writing changes
 --- those that are given.
@@ -664,7 +795,173 @@ function x86_64:inject(event) end
 ---@field id_aa64mmfr0_el1 integer memory model 0
 ---@field id_aa64mmfr1_el1 integer memory model 1
 ---@field id_aa64mmfr2_el1 integer memory model 2
+---@field id_aa64zfr0_el1 integer SVE features
+---@field id_aa64smfr0_el1 integer SME features
+---@field mdccint_el1 integer interrupts of the debug channel
+---@field apiakeylo_el1 integer pointer authentication's key for instructions, A: low half
+---@field apiakeyhi_el1 integer its high half
+---@field apibkeylo_el1 integer pointer authentication's key for instructions, B: low half
+---@field apibkeyhi_el1 integer its high half
+---@field apdakeylo_el1 integer pointer authentication's key for data, A: low half
+---@field apdakeyhi_el1 integer its high half
+---@field apdbkeylo_el1 integer pointer authentication's key for data, B: low half
+---@field apdbkeyhi_el1 integer its high half
+---@field apgakeylo_el1 integer pointer authentication's key for anything: low half
+---@field apgakeyhi_el1 integer its high half
+---@field cntp_tval_el0 integer the physical timer: ticks left; with a GIC
+---@field cntp_ctl_el0 integer its control
+---@field cntp_cval_el0 integer when it fires
+---@field scxtnum_el0 integer EL0's software context number
+---@field scxtnum_el1 integer EL1's software context number
+---@field vpidr_el2 integer what the guest's guest reads as midr_el1; guests with EL2
+---@field vmpidr_el2 integer and as mpidr_el1
+---@field sctlr_el2 integer EL2's system control
+---@field hcr_el2 integer what EL2 traps
+---@field mdcr_el2 integer debugging that EL2 traps
+---@field cptr_el2 integer EL2's traps of FP, SVE, SME
+---@field ttbr0_el2 integer EL2's translation table
+---@field ttbr1_el2 integer EL2's second translation table
+---@field tcr_el2 integer EL2's translation control
+---@field vttbr_el2 integer the table of stage 2
+---@field vtcr_el2 integer the control of stage 2
+---@field spsr_el2 integer pstate before the exception into EL2
+---@field elr_el2 integer where it came from
+---@field sp_el2 integer EL2's stack pointer
+---@field esr_el2 integer its syndrome
+---@field far_el2 integer its address
+---@field hpfar_el2 integer its physical page
+---@field mair_el2 integer EL2's memory attributes
+---@field vbar_el2 integer EL2's vectors
+---@field tpidr_el2 integer EL2's thread pointer
+---@field cntvoff_el2 integer CNTPCT less CNTVCT, as EL2 sets it
+---@field cnthctl_el2 integer EL2's timer control
+---@field cnthp_tval_el2 integer EL2's timer: ticks left
+---@field cnthp_ctl_el2 integer its control
+---@field cnthp_cval_el2 integer when it fires
+---@field svcr integer SME's switches: bit 0 streaming mode, bit 1 ZA; what is switched is zeroed
+---@field smcr_el1 integer the streaming vector length
+---@field smpri_el1 integer streaming priority
+---@field tpidr2_el0 integer EL0's second thread pointer
+---@field z0 string SME's vector 0: hv.caps().sme.svl bytes; in streaming mode
+---@field z1 string SME's vector 1: hv.caps().sme.svl bytes; in streaming mode
+---@field z2 string SME's vector 2: hv.caps().sme.svl bytes; in streaming mode
+---@field z3 string SME's vector 3: hv.caps().sme.svl bytes; in streaming mode
+---@field z4 string SME's vector 4: hv.caps().sme.svl bytes; in streaming mode
+---@field z5 string SME's vector 5: hv.caps().sme.svl bytes; in streaming mode
+---@field z6 string SME's vector 6: hv.caps().sme.svl bytes; in streaming mode
+---@field z7 string SME's vector 7: hv.caps().sme.svl bytes; in streaming mode
+---@field z8 string SME's vector 8: hv.caps().sme.svl bytes; in streaming mode
+---@field z9 string SME's vector 9: hv.caps().sme.svl bytes; in streaming mode
+---@field z10 string SME's vector 10: hv.caps().sme.svl bytes; in streaming mode
+---@field z11 string SME's vector 11: hv.caps().sme.svl bytes; in streaming mode
+---@field z12 string SME's vector 12: hv.caps().sme.svl bytes; in streaming mode
+---@field z13 string SME's vector 13: hv.caps().sme.svl bytes; in streaming mode
+---@field z14 string SME's vector 14: hv.caps().sme.svl bytes; in streaming mode
+---@field z15 string SME's vector 15: hv.caps().sme.svl bytes; in streaming mode
+---@field z16 string SME's vector 16: hv.caps().sme.svl bytes; in streaming mode
+---@field z17 string SME's vector 17: hv.caps().sme.svl bytes; in streaming mode
+---@field z18 string SME's vector 18: hv.caps().sme.svl bytes; in streaming mode
+---@field z19 string SME's vector 19: hv.caps().sme.svl bytes; in streaming mode
+---@field z20 string SME's vector 20: hv.caps().sme.svl bytes; in streaming mode
+---@field z21 string SME's vector 21: hv.caps().sme.svl bytes; in streaming mode
+---@field z22 string SME's vector 22: hv.caps().sme.svl bytes; in streaming mode
+---@field z23 string SME's vector 23: hv.caps().sme.svl bytes; in streaming mode
+---@field z24 string SME's vector 24: hv.caps().sme.svl bytes; in streaming mode
+---@field z25 string SME's vector 25: hv.caps().sme.svl bytes; in streaming mode
+---@field z26 string SME's vector 26: hv.caps().sme.svl bytes; in streaming mode
+---@field z27 string SME's vector 27: hv.caps().sme.svl bytes; in streaming mode
+---@field z28 string SME's vector 28: hv.caps().sme.svl bytes; in streaming mode
+---@field z29 string SME's vector 29: hv.caps().sme.svl bytes; in streaming mode
+---@field z30 string SME's vector 30: hv.caps().sme.svl bytes; in streaming mode
+---@field z31 string SME's vector 31: hv.caps().sme.svl bytes; in streaming mode
+---@field p0 string SME's predicate 0: an eighth of that
+---@field p1 string SME's predicate 1: an eighth of that
+---@field p2 string SME's predicate 2: an eighth of that
+---@field p3 string SME's predicate 3: an eighth of that
+---@field p4 string SME's predicate 4: an eighth of that
+---@field p5 string SME's predicate 5: an eighth of that
+---@field p6 string SME's predicate 6: an eighth of that
+---@field p7 string SME's predicate 7: an eighth of that
+---@field p8 string SME's predicate 8: an eighth of that
+---@field p9 string SME's predicate 9: an eighth of that
+---@field p10 string SME's predicate 10: an eighth of that
+---@field p11 string SME's predicate 11: an eighth of that
+---@field p12 string SME's predicate 12: an eighth of that
+---@field p13 string SME's predicate 13: an eighth of that
+---@field p14 string SME's predicate 14: an eighth of that
+---@field p15 string SME's predicate 15: an eighth of that
+---@field za string SME's matrix: svl * svl bytes; while svcr has ZA
+---@field zt0 string SME's table: 64 bytes; while svcr has ZA
+---@field icc_pmr_el1 integer the GIC's CPU interface: priority mask
+---@field icc_bpr0_el1 integer binary point of group 0
+---@field icc_ap0r0_el1 integer active priorities of group 0
+---@field icc_ap1r0_el1 integer active priorities of group 1
+---@field icc_rpr_el1 integer running priority
+---@field icc_bpr1_el1 integer binary point of group 1
+---@field icc_ctlr_el1 integer control
+---@field icc_sre_el1 integer use of these registers
+---@field icc_igrpen0_el1 integer group 0 enabled
+---@field icc_igrpen1_el1 integer group 1 enabled
+---@field icc_sre_el2 integer use of these registers at EL2
+---@field ich_ap0r0_el2 integer the GIC's interface for hypervisors: active priorities, group 0
+---@field ich_ap1r0_el2 integer active priorities of group 1
+---@field ich_hcr_el2 integer control
+---@field ich_vtr_el2 integer what there is
+---@field ich_misr_el2 integer maintenance status
+---@field ich_eisr_el2 integer list registers at their end
+---@field ich_elrsr_el2 integer list registers that are free
+---@field ich_vmcr_el2 integer the virtual interface's state
+---@field ich_lr0_el2 integer list register 0
+---@field ich_lr1_el2 integer list register 1
+---@field ich_lr2_el2 integer list register 2
+---@field ich_lr3_el2 integer list register 3
+---@field ich_lr4_el2 integer list register 4
+---@field ich_lr5_el2 integer list register 5
+---@field ich_lr6_el2 integer list register 6
+---@field ich_lr7_el2 integer list register 7
+---@field ich_lr8_el2 integer list register 8
+---@field ich_lr9_el2 integer list register 9
+---@field ich_lr10_el2 integer list register 10
+---@field ich_lr11_el2 integer list register 11
+---@field ich_lr12_el2 integer list register 12
+---@field ich_lr13_el2 integer list register 13
+---@field ich_lr14_el2 integer list register 14
+---@field ich_lr15_el2 integer list register 15
+---@field icv_pmr_el1 integer the virtual CPU interface of a guest with EL2: priority mask
+---@field icv_bpr0_el1 integer binary point of group 0
+---@field icv_ap0r0_el1 integer active priorities of group 0
+---@field icv_ap1r0_el1 integer active priorities of group 1
+---@field icv_rpr_el1 integer running priority
+---@field icv_bpr1_el1 integer binary point of group 1
+---@field icv_ctlr_el1 integer control
+---@field icv_sre_el1 integer use of these registers
+---@field icv_igrpen0_el1 integer group 0 enabled
+---@field icv_igrpen1_el1 integer group 1 enabled
+---@field gicr_typer integer the GIC's redistributor: which vCPU
+---@field gicr_pidr2 integer its version
+---@field gicr_igroupr0 integer groups
+---@field gicr_isenabler0 integer enabled; write to enable
+---@field gicr_icenabler0 integer write to disable
+---@field gicr_ispendr0 integer pending; write to make so
+---@field gicr_icpendr0 integer write to clear
+---@field gicr_isactiver0 integer active; write to make so
+---@field gicr_icactiver0 integer write to deactivate
+---@field gicr_ipriorityr0 integer priorities of interrupts 0 to 3
+---@field gicr_ipriorityr1 integer priorities of interrupts 4 to 7
+---@field gicr_ipriorityr2 integer priorities of interrupts 8 to 11
+---@field gicr_ipriorityr3 integer priorities of interrupts 12 to 15
+---@field gicr_ipriorityr4 integer priorities of interrupts 16 to 19
+---@field gicr_ipriorityr5 integer priorities of interrupts 20 to 23
+---@field gicr_ipriorityr6 integer priorities of interrupts 24 to 27
+---@field gicr_ipriorityr7 integer priorities of interrupts 28 to 31
+---@field gicr_icfgr0 integer edge or level of interrupts 0 to 15
+---@field gicr_icfgr1 integer of 16 to 31
+---@field gicr_base integer where the redistributor is; cannot be set
 ---@field trap_debug boolean the guest's breakpoint instructions are brk exits
+---@field trap_debug_registers boolean its accesses to debug registers are sysreg exits
+---@field vtimer_mask boolean the virtual timer does not fire; true after it has, until that is over
+---@field vtimer_offset integer the host's counter less the guest's cntvct_el0
+---@field exec_time integer nanoseconds in the guest so far; hvf; cannot be set
 
 --- Registers of arm64 to set, some of them.
 ---@class (partial) hv.vcpu.arm64.options : hv.vcpu.arm64.registers

@@ -13,23 +13,16 @@ struct fake_switches fake;
 
 static bool set_macos(const char *value)
 {
-    static const unsigned known[] = {1100, 1201, 1300, 1500, 1502, 2600};
     char *end;
     unsigned long major = strtoul(value, &end, 10), minor = 0;
-    unsigned found = 0;
 
-    if (end == value || major > 99)
+    if (end == value || major < 11 || major > 99)
         return false;
     if (*end == '.')
         minor = strtoul(end + 1, &end, 10);
     if ((*end != '\0' && *end != '.') || minor > 99)
         return false;
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (known[i] <= major * 100 + minor)
-            found = known[i];
-    if (found == 0)
-        return false;
-    fake.macos = found;
+    fake.macos = (unsigned)(major * 100 + minor);
     return true;
 }
 

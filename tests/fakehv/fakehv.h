@@ -4,8 +4,8 @@
  *
  * Each switch is an environment variable, read when the library is loaded, and
  * can be changed later with fake_hv_set():
- *   FAKE_HV_MACOS=26.0     11.0 12.1 13.0 15.0 15.2 26.0; others count as the
- *                          newest of these before them
+ *   FAKE_HV_MACOS=26.0     11.0 or newer; 12.1, 13.0, 15.0, 15.2 and 26.0
+ *                          brought something
  *   FAKE_HV_CHIP=m4        m1 m2: 36 bits of address, m3 m4 m5: 40, and EL2;
  *                          m4 m5: SME
  *   FAKE_HV_ENTITLED=1     0: hv_vm_create() is HV_DENIED
