@@ -85,6 +85,8 @@ static uint64_t page_size(const struct vmm *vm)
     return vm->ipa_granule;
 }
 
+enum { HOST_PAGE = 0x4000 };
+
 /* ---- memory -------------------------------------------------------------- */
 
 static hv_memory_flags_t flags(unsigned prot)
@@ -94,7 +96,8 @@ static hv_memory_flags_t flags(unsigned prot)
            (prot & VMM_X ? HV_MEMORY_EXEC : 0);
 }
 
-/* Memory that suits the framework, where it has such to give. */
+/* Memory that suits the framework, where it has such to give: in the host's own
+ * pages. */
 static int allocate(struct vmm *vm, size_t size, void **host,
                     int (**release)(void *host, size_t size))
 {
@@ -104,7 +107,7 @@ static int allocate(struct vmm *vm, size_t size, void **host,
 
     if (rc < 0)
         return rc;
-    if (!m->call.vm_allocate)
+    if (!m->call.vm_allocate || size % HOST_PAGE)
         return vmm_allocate(vm, size, host, release);
     err = m->call.vm_allocate(host, size, 0);
     *release = m->call.vm_deallocate;

@@ -166,6 +166,7 @@ static const struct {
     {HV_DENIED, "HV_DENIED",
      "this program may not use virtualization: sign it with `codesign --sign - "
      "--force --entitlements entitlements.plist ./hvlua`"},
+    {(hv_return_t)0xfae94008, "HV_EXISTS", "there is one already"}, /* later */
     {HV_UNSUPPORTED, "HV_UNSUPPORTED",
      "this machine or macOS cannot; inside a virtual machine none can"},
 };

@@ -71,6 +71,11 @@ static bool set_inside(const char *value)
     return flag(value, &fake.inside_vm);
 }
 
+static bool set_translated(const char *value)
+{
+    return flag(value, &fake.translated);
+}
+
 static bool set_strict(const char *value)
 {
     return number(value, 2, &fake.strict);
@@ -105,6 +110,7 @@ static const struct {
     {"FAKE_HV_CHIP", "m4", set_chip},
     {"FAKE_HV_ENTITLED", "1", set_entitled},
     {"FAKE_HV_INSIDE_VM", "0", set_inside},
+    {"FAKE_HV_TRANSLATED", "0", set_translated},
     {"FAKE_HV_STRICT", "1", set_strict},
     {"FAKE_HV_SIGNALS", "1", set_signals},
     {"FAKE_HV_SPURIOUS", "0", set_spurious},
@@ -159,11 +165,11 @@ static int give(const void *value, size_t size, void *old, size_t *old_size)
 static bool answer(const char *name, int *value)
 {
     if (strcmp(name, "kern.hv_support") == 0)
-        *value = !fake.inside_vm;
+        *value = !fake.inside_vm && !fake.translated;
     else if (strcmp(name, "kern.hv_vmm_present") == 0)
         *value = fake.inside_vm;
     else if (strcmp(name, "sysctl.proc_translated") == 0)
-        *value = 0;
+        *value = fake.translated;
     else if (strcmp(name, "hw.optional.arm64") == 0)
         *value = 1;
     else if (strcmp(name, "kern.hv.ipa_size_16k") == 0 ||

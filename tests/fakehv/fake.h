@@ -57,7 +57,7 @@ struct fake_switches {
     unsigned macos; /* 1502 is 15.2 */
     unsigned max_ipa, max_vcpus, strict, spurious;
     bool el2, sme; /* the chip has it */
-    bool entitled, inside_vm, signals;
+    bool entitled, inside_vm, translated, signals;
 };
 
 extern struct fake_switches fake;

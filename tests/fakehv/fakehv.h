@@ -10,6 +10,7 @@
  *                          m4 m5: SME
  *   FAKE_HV_ENTITLED=1     0: hv_vm_create() is HV_DENIED
  *   FAKE_HV_INSIDE_VM=0    1: hv_vm_create() is HV_UNSUPPORTED
+ *   FAKE_HV_TRANSLATED=0   1: sysctl says that the process runs under Rosetta
  *   FAKE_HV_STRICT=1       0: what a Mac leaves stale is not poisoned;
  *                          2: every report aborts
  *   FAKE_HV_SIGNALS=1      0: signals do not end a run (with reason 3)

@@ -5,9 +5,9 @@
  * backend written for macOS compiles on Linux as it is.
  *
  * The double is one library, build/fakehv/libHypervisor.so. Which macOS it is
- * FAKE_HV_MACOS says (11.0, 12.1, 13.0, 15.0, 15.2, 26.0; any other version is
- * the newest of these that is not newer than it; unset: 26.0), read when the
- * library is loaded. A function that is newer than that does not exist:
+ * FAKE_HV_MACOS says (11.0 or newer; 12.1, 13.0, 15.0, 15.2 and 26.0 brought
+ * functions; unset: 26.0), read when the library is loaded. A function that is
+ * newer than that does not exist:
  *
  *     void *h = dlopen(".../libHypervisor.so", RTLD_NOW | RTLD_LOCAL);
  *     dlsym(h, "hv_gic_create")     NULL with FAKE_HV_MACOS=13.0
