@@ -51,11 +51,15 @@ static void fault(struct vmm_exit *exit)
     exit->addr = exit->pa;
 }
 
-/* Both kinds of abort, when the tables themselves are not in memory. */
+/* Both kinds of abort, when the tables themselves are not in memory. The hardware
+ * tells their page; the offset in it is that of the access. */
 static bool walk_fault(struct vmm_exit *exit)
 {
+    enum { PAGE = 4096 };
+
     if (!field(exit->syndrome, 7, 1))
         return false;
+    exit->pa &= ~(uint64_t)(PAGE - 1);
     fault(exit);
     snprintf(exit->why, sizeof exit->why,
              "the page table at 0x%" PRIx64

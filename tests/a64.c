@@ -436,8 +436,8 @@ static const struct {
      true,
      {.kind = VMM_FAULT,
       .ec = 0x24,
-      .addr = 0x9004,
-      .why = "the page table at 0x9004 is not in memory (walk for virtual "
+      .addr = 0x9000,
+      .why = "the page table at 0x9000 is not in memory (walk for virtual "
              "address 0x7004)"},
      {0}},
     {"data abort, alignment",
@@ -469,8 +469,8 @@ static const struct {
      true,
      {.kind = VMM_FAULT,
       .ec = 0x20,
-      .addr = 0x9004,
-      .why = "the page table at 0x9004 is not in memory (walk for virtual "
+      .addr = 0x9000,
+      .why = "the page table at 0x9000 is not in memory (walk for virtual "
              "address 0x7004)"},
      {0}},
     {"a class nobody knows",
