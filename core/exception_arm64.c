@@ -20,6 +20,8 @@ enum {
 };
 
 enum {
+    ID_AA64MMFR1_EL1 = VMM_A64_SYSREG(3, 0, 0, 7, 1),
+    SCTLR_EL1 = VMM_A64_SYSREG(3, 0, 1, 0, 0),
     SPSR_EL1 = VMM_A64_SYSREG(3, 0, 4, 0, 0),
     ELR_EL1 = VMM_A64_SYSREG(3, 0, 4, 0, 1),
     ESR_EL1 = VMM_A64_SYSREG(3, 0, 5, 2, 0),
@@ -29,8 +31,13 @@ enum {
     EL1T = 4,
     EL1H = 5,
     DAIF = 0x3c0,
-    SS = 1 << 21
+    SS = 1 << 21,
+    PAN = 1 << 22,
+    SPAN = 1 << 23, /* of SCTLR_EL1: leave PAN alone */
 };
+
+/* What an exception leaves as it was: the flags, and DIT. */
+#define KEPT UINT64_C(0xf1000000)
 
 uint64_t vmm_arm64_vector(uint64_t pstate)
 {
@@ -60,15 +67,31 @@ static int set(struct vmm_cpu *cpu, vmm_reg reg, uint64_t value)
     return cpu->vm->ops->set(cpu, reg, &v);
 }
 
+/* PSTATE in the handler. A CPU without PAN has no SPAN either. */
+static int entered(struct vmm_cpu *cpu, uint64_t pstate, uint64_t *handler)
+{
+    uint64_t features, sctlr;
+    int rc = get(cpu, VMM_REG(VMM_SYSTEM, ID_AA64MMFR1_EL1), &features);
+
+    rc = rc < 0 ? rc : get(cpu, VMM_REG(VMM_SYSTEM, SCTLR_EL1), &sctlr);
+    if (rc < 0)
+        return rc;
+    *handler = (pstate & KEPT) | DAIF | EL1H;
+    if (features >> 20 & 15)
+        *handler |= sctlr & SPAN ? pstate & PAN : PAN;
+    return 0;
+}
+
 /* PSTATE.SS is the host's debugger's: the guest does not find it in SPSR. */
 int vmm_arm64_take(struct vmm_cpu *cpu, uint64_t syndrome, uint64_t far)
 {
     const vmm_reg pc = VMM_REG(VMM_GENERAL, VMM_A64_PC);
     const vmm_reg cpsr = VMM_REG(VMM_GENERAL, VMM_A64_CPSR);
-    uint64_t from, pstate, vbar;
+    uint64_t from, pstate, handler, vbar;
     int rc = get(cpu, pc, &from);
 
     rc = rc < 0 ? rc : get(cpu, cpsr, &pstate);
+    rc = rc < 0 ? rc : entered(cpu, pstate, &handler);
     rc = rc < 0 ? rc : get(cpu, VMM_REG(VMM_SYSTEM, VBAR_EL1), &vbar);
     rc = rc < 0 ? rc : set(cpu, VMM_REG(VMM_SYSTEM, ELR_EL1), from);
     rc = rc < 0
@@ -76,7 +99,7 @@ int vmm_arm64_take(struct vmm_cpu *cpu, uint64_t syndrome, uint64_t far)
              : set(cpu, VMM_REG(VMM_SYSTEM, SPSR_EL1), pstate & ~(uint64_t)SS);
     rc = rc < 0 ? rc : set(cpu, VMM_REG(VMM_SYSTEM, ESR_EL1), syndrome);
     rc = rc < 0 ? rc : set(cpu, VMM_REG(VMM_SYSTEM, FAR_EL1), far);
-    rc = rc < 0 ? rc : set(cpu, cpsr, DAIF | EL1H);
+    rc = rc < 0 ? rc : set(cpu, cpsr, handler);
     return rc < 0 ? rc : set(cpu, pc, vbar + vmm_arm64_vector(pstate));
 }
 

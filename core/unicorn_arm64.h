@@ -71,6 +71,7 @@ enum a64_pstate {
     A64_DAIF_ALL = 0x3c0,
     A64_SS = 1 << 21
 };
+#define A64_NZCV_ALL UINT32_C(0xf0000000)
 
 /* HCR_EL2 bits: stage 2, interrupts are the host's, WFI and SMC trap, the guest
  * is AArch64; VI is the guest's interrupt line. */

@@ -11,14 +11,15 @@ static unsigned class_of(uint32_t syndrome)
     return syndrome >> 26;
 }
 
-/* PSTATE.SS is the host's debugger's: the guest does not find it in SPSR. */
+/* PSTATE.SS is the host's debugger's: the guest does not find it in SPSR. An
+ * exception leaves the flags as they are. */
 static void enter(struct a64_engine *e, uint64_t syndrome, uint64_t pc,
                   uint32_t pstate)
 {
     a64_set_reg(e, UC_ARM64_REG_ELR_EL1, pc);
     a64_cp_write(e, A64_SPSR_EL1, pstate & ~(uint32_t)A64_SS);
     a64_set_reg(e, UC_ARM64_REG_ESR_EL1, syndrome);
-    a64_set_pstate(e, A64_DAIF_ALL | A64_EL1H);
+    a64_set_pstate(e, (pstate & A64_NZCV_ALL) | A64_DAIF_ALL | A64_EL1H);
 }
 
 static void remember(struct a64_engine *e, uint64_t pc, uint32_t pstate)

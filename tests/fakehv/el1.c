@@ -33,7 +33,8 @@ static uint32_t as_guest_sees(uint32_t syndrome)
 void el1_take(struct engine *e, uint32_t syndrome, uint64_t far)
 {
     enum { PAN = 1 << 22, SPAN = 1 << 23 };
-    uint32_t pstate = engine_pstate(e), entry = PSTATE_DAIF | MODE_EL1H;
+    uint32_t pstate = engine_pstate(e);
+    uint32_t entry = (pstate & PSTATE_NZCV) | PSTATE_DAIF | MODE_EL1H;
     uint64_t vbar = 0, sctlr = 0;
 
     engine_sys(e, HV_SYS_REG_VBAR_EL1, &vbar);

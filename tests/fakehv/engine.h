@@ -75,6 +75,7 @@ enum {
     EC_WATCH_LOWER = 0x34,
     EC_BRK = 0x3c
 };
+#define PSTATE_NZCV UINT32_C(0xf0000000)
 #define SYNDROME(ec, iss) ((uint32_t)(ec) << 26 | 1u << 25 | (uint32_t)(iss))
 #define SYNDROME_STEP SYNDROME(EC_STEP_LOWER, 1 << 24 | 0x22)
 
