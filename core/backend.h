@@ -346,4 +346,10 @@ bool vmm_arm64_next_access(struct vmm_a64_pieces *p, struct vmm_exit *exit);
 void vmm_arm64_answer(struct vmm_cpu *cpu, const struct vmm_a64_pieces *p,
                       uint64_t value);
 
+/* PC is at a load or store (NULL: it cannot be read) in which exit->va was met
+ * with; exit->write is there too. Make *exit that of the watchpoint it hits:
+ * the first watched byte, and the bytes of the access (watch_arm64.c). */
+bool vmm_arm64_watched(struct vmm_cpu *cpu, const uint32_t *instruction,
+                       struct vmm_exit *exit);
+
 #endif

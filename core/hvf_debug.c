@@ -152,20 +152,15 @@ int hvf_debug_pass(struct hvf_cpu *h, struct vmm_exit *exit)
     return pass ? step_over(h, exit) : 0;
 }
 
-/* The processor reports a watched access before it is made: it is made now, and
- * the exit says which bytes it was to. */
+/* The processor reports a watched access before it is made: it is made now. */
 static int watched(struct hvf_cpu *h, struct vmm_exit *exit)
 {
     struct vmm_exit hit = *exit;
-    const struct vmm_debug *d = &h->cpu->debug;
+    uint32_t word;
+    bool known = hvf_instruction(h->cpu, &word);
     int rc;
 
-    for (unsigned i = 0; i < d->watches; i++)
-        if (hit.va - d->watch[i].va < d->watch[i].size ||
-            d->watch[i].va - hit.va < 8) {
-            hit.addr = d->watch[i].va > hit.va ? d->watch[i].va : hit.va;
-            hit.size = (uint8_t)d->watch[i].size;
-        }
+    vmm_arm64_watched(h->cpu, known ? &word : NULL, &hit);
     rc = step_over(h, &h->held);
     *exit = hit;
     return rc;

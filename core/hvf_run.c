@@ -82,8 +82,7 @@ int hvf_line_at(struct vmm_cpu *cpu, enum vmm_line line, bool *level)
 
 /* ---- what an exception becomes ------------------------------------------- */
 
-/* The instruction at PC. False: its address is not mapped to memory. */
-static bool instruction(struct vmm_cpu *cpu, uint32_t *word)
+bool hvf_instruction(struct vmm_cpu *cpu, uint32_t *word)
 {
     uint64_t pc = hvf_reg(cpu->host, HV_REG_PC), pa, value;
 
@@ -106,7 +105,7 @@ static void accessed(struct hvf_cpu *h, struct vmm_exit *exit,
                      const struct vmm_esr_access *access)
 {
     uint32_t word;
-    bool known = instruction(h->cpu, &word);
+    bool known = hvf_instruction(h->cpu, &word);
 
     if (is_past(h, exit)) {
         exit->kind = VMM_NONE;

@@ -6,7 +6,6 @@
 #include "unicorn_arm64.h"
 
 enum { EC_DATA = 0x24, PAGE = 4096 };
-#define ADDRESS_BITS ((UINT64_C(1) << 56) - 1) /* less a tag */
 
 static uint64_t page_of(uint64_t at)
 {
@@ -60,59 +59,24 @@ static bool is_shaded(const struct a64_engine *e, uint64_t pa)
     return false;
 }
 
-/* The bytes that the instruction accesses: as it says itself, else from where
- * the fault was on, as wide as its size field (exclusives, atomics). */
-static void accessed(struct a64_engine *e, const struct vmm_exit *exit,
-                     uint64_t *va, unsigned *size)
-{
-    struct vmm_a64_access a;
-    uint32_t instruction = 0;
-
-    if (a64_instruction(e, a64_reg(e, UC_ARM64_REG_PC), &instruction) &&
-        vmm_a64_decode(instruction, &a)) {
-        *va = vmm_arm64_address(e->cpu, &a);
-        *size = (unsigned)a.size * a.regs;
-    } else {
-        *va = exit->va;
-        *size = 1u << (instruction >> 30);
-    }
-}
-
-static bool overlap(uint64_t a, unsigned a_size, uint64_t b, unsigned b_size)
-{
-    uint64_t up = (b - a) & ADDRESS_BITS, down = (a - b) & ADDRESS_BITS;
-
-    return up < a_size || down < b_size;
-}
-
 /* Called with the exception still to be decoded; a walk of page tables that lie
  * in a watched page is no access of the guest's. */
 bool a64_watch_fault(struct a64_engine *e, const struct vmm_exit *exit)
 {
-    const struct vmm_debug *d = &e->cpu->debug;
     bool walk = exit->syndrome >> 7 & 1, write = exit->syndrome >> 6 & 1;
-    unsigned right = write ? VMM_W : VMM_R, size;
     const struct vmm_mem *mem = vmm_mem_at(e->cpu->vm, exit->pa);
-    uint64_t va;
+    uint32_t instruction;
+    bool known;
 
-    if (!is_shaded(e, exit->pa) || !(mem->range.prot & right))
+    if (!is_shaded(e, exit->pa) || !(mem->range.prot & (write ? VMM_W : VMM_R)))
         return false;
     e->over = true;
     e->hit = (struct vmm_exit){0};
     if (walk || exit->syndrome >> 26 != EC_DATA)
         return true;
-    accessed(e, exit, &va, &size);
-    for (unsigned i = 0; i < d->watches; i++) {
-        const struct vmm_watch *w = &d->watch[i];
-
-        if (!(w->access & right) || !overlap(va, size, w->va, w->size))
-            continue;
-        e->hit = *exit;
-        e->hit.kind = VMM_WATCH;
-        e->hit.addr = ((w->va - va) & ADDRESS_BITS) < size ? w->va : va;
-        e->hit.size = (uint8_t)(size > 8 ? 8 : size);
-        e->hit.write = write;
-        break;
-    }
+    known = a64_instruction(e, a64_reg(e, UC_ARM64_REG_PC), &instruction);
+    e->hit = *exit;
+    e->hit.write = write;
+    vmm_arm64_watched(e->cpu, known ? &instruction : NULL, &e->hit);
     return true;
 }
