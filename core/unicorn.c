@@ -167,3 +167,14 @@ int unicorn_fail(const struct unicorn *u, const char *what, uc_err code)
 {
     return vmm_fail(VMM_EHOST, "unicorn: %s: %s", what, u->strerror(code));
 }
+
+uint32_t unicorn_daif_syndrome(uint32_t instruction)
+{
+    enum { DAIFSET = 0xd50340df, EC_SYSREG = 0x18, XZR = 31 };
+    uint32_t op2 = instruction >> 5 & 7, value = instruction >> 8 & 15;
+
+    if ((instruction & 0xfffff0df) != DAIFSET)
+        return 0;
+    return (uint32_t)EC_SYSREG << 26 | 1u << 25 | op2 << 17 | 3u << 14 |
+           4u << 10 | XZR << 5 | value << 1;
+}

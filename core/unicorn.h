@@ -55,6 +55,10 @@ const char *unicorn_probe(char *buffer, size_t size);
 /* struct vmm_ops's about: "libunicorn 2.1.1 (path)". */
 const char *unicorn_about(char *buffer, size_t size);
 
+/* The syndrome of the one exception of AArch64 that the library loses it of: EL0
+ * may not write DAIF by this instruction. 0: it is another. */
+uint32_t unicorn_daif_syndrome(uint32_t instruction);
+
 /* vmm_fail(VMM_EHOST) with "unicorn: what: <the library's words>". */
 int unicorn_fail(const struct unicorn *u, const char *what, uc_err code);
 

@@ -237,6 +237,7 @@ static bool is_plain_hvc(struct a64_engine *e)
 unsigned a64_exception(struct a64_engine *e, uint32_t nr)
 {
     const uint8_t *x = (const uint8_t *)e->context + e->exception;
+    uint32_t instruction;
 
     if (nr == EXCEPTION_HVC && is_plain_hvc(e))
         return 2;
@@ -244,6 +245,9 @@ unsigned a64_exception(struct a64_engine *e, uint32_t nr)
     e->syndrome = u32_at(x, offsetof(struct exception, syndrome));
     e->far = u32_at(x, offsetof(struct exception, va)) |
              (uint64_t)u32_at(x, offsetof(struct exception, va) + 4) << 32;
+    if (e->syndrome == 0 &&
+        a64_instruction(e, a64_reg(e, UC_ARM64_REG_PC), &instruction))
+        e->syndrome = unicorn_daif_syndrome(instruction);
     return u32_at(x, offsetof(struct exception, target));
 }
 

@@ -333,11 +333,15 @@ static uint32_t u32_at(const uint8_t *p, size_t at)
 unsigned engine_exception(struct engine *e)
 {
     struct exception x;
+    uint32_t opcode;
 
     e->u.context_save(e->uc, e->context);
     memcpy(&x, (const uint8_t *)e->context + e->exception, sizeof x);
     e->syndrome = x.syndrome;
     e->far = x.va;
+    if (x.syndrome == 0 &&
+        walk_instruction(e, engine_reg(e, UC_ARM64_REG_PC), &opcode))
+        e->syndrome = unicorn_daif_syndrome(opcode);
     return x.target;
 }
 
