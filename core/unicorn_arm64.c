@@ -13,14 +13,7 @@ enum { CTL_TCG_BUFFER_SIZE = UC_CTL_TB_FLUSH + 3 };
 /* How many blocks an armed timer may be late. */
 enum { TIMER_BLOCKS = 4096 };
 
-enum {
-    EC_UNKNOWN = 0x00,
-    EC_SVC = 0x15,
-    EC_HVC = 0x16,
-    EC_SYSREG = 0x18,
-    EC_FETCH = 0x20,
-    EC_DATA = 0x24
-};
+enum { EC_SVC = 0x15, EC_HVC = 0x16, EC_DATA = 0x24 };
 
 /* ---- hooks --------------------------------------------------------------- */
 
@@ -47,26 +40,6 @@ static void on_block(uc_engine *uc, uint64_t va, uint32_t size, void *ctx)
     if (e->leave == A64_LEAVE_NOT)
         e->leave = A64_LEAVE_BLOCK;
     e->m->u.emu_stop(uc);
-}
-
-/* The instruction, if it is an MRS or MSR of EL1 that no register answers, as a
- * hypervisor's trap would report it. */
-static bool is_unknown_sysreg(struct a64_engine *e)
-{
-    uint32_t i, reg;
-
-    if (e->syndrome >> 26 != EC_UNKNOWN || !(a64_pstate(e) & 4) ||
-        !a64_instruction(e, a64_reg(e, UC_ARM64_REG_PC), &i) ||
-        (i & 0xffd00000) != 0xd5100000)
-        return false;
-    reg = i >> 5 & 0xffff;
-    if ((reg >> 11 & 7) >= 4 || a64_cp_exists(reg))
-        return false;
-    e->syndrome = (uint32_t)EC_SYSREG << 26 | 1u << 25 | (reg >> 14) << 20 |
-                  (reg & 7) << 17 | (reg >> 11 & 7) << 14 |
-                  (reg >> 7 & 15) << 10 | (i & 31) << 5 | (reg >> 3 & 15) << 1 |
-                  (i >> 21 & 1);
-    return true;
 }
 
 static void on_translated(uc_engine *uc, uc_tb *now, uc_tb *before, void *ctx)
@@ -103,118 +76,6 @@ static bool on_fetch(uc_engine *uc, uc_mem_type type, uint64_t va, int size,
     return true;
 }
 
-/* ---- what an exception for the host becomes ------------------------------ */
-
-static void advance(struct a64_engine *e)
-{
-    a64_set_reg(e, UC_ARM64_REG_PC, a64_reg(e, UC_ARM64_REG_PC) + 4);
-}
-
-/* Is it for the script to answer? The library's physical timer (CNTP_*) has
- * registers but never fires. */
-static bool is_for_script(const struct a64_engine *e, uint32_t reg)
-{
-    bool debug = reg >> 14 == 2;
-
-    return (debug && e->trap_registers) ||
-           reg >> 3 == VMM_A64_SYSREG(3, 3, 14, 2, 0) >> 3 ||
-           !a64_cp_exists(reg);
-}
-
-/* A register that the engine does have traps only for MDCR_EL2.TDE, that is for
- * the host's debugger: the guest gets what it would without. */
-static void trapped_sysreg(struct a64_engine *e, struct vmm_exit *exit,
-                           unsigned rt)
-{
-    vmm_reg reg = VMM_REG(VMM_SYSTEM, exit->reg);
-    union vmm_value value = {.u64 = a64_x(e, rt)};
-
-    if (is_for_script(e, exit->reg)) {
-        e->sysreg_rt = (uint8_t)rt;
-        exit->value = exit->write ? value.u64 : 0;
-        return;
-    }
-    exit->kind = VMM_NONE;
-    if (exit->write) {
-        a64_set(e->cpu, reg, &value);
-    } else {
-        if (a64_get(e->cpu, reg, &value) < 0)
-            value.u64 = 0;
-        a64_set_x(e, rt, value.u64);
-    }
-}
-
-/* MDCR_EL2.TDE is also on for a single step, and then BRK stays the guest's. */
-static void trapped_brk(struct a64_engine *e, struct vmm_exit *exit)
-{
-    if (e->cpu->debug.trap)
-        return;
-    exit->kind = VMM_NONE;
-    if (!a64_take(e))
-        a64_stuck(e, exit);
-}
-
-static void raw(const struct a64_engine *e, struct vmm_exit *exit)
-{
-    unsigned ec = e->syndrome >> 26;
-    uint64_t page;
-
-    exit->syndrome = e->syndrome;
-    if (ec != EC_FETCH && ec != EC_DATA)
-        return;
-    exit->va = exit->pa = e->far;
-    if (!e->mapped)
-        return;
-    a64_cp_read(e, A64_HPFAR_EL2, &page);
-    exit->pa = page >> 4 << 12 | (e->far & 0xfff);
-}
-
-/* The instruction is looked at even where the syndrome describes it: the
- * library's syndrome leaves the write-back out. */
-static void accessed(struct a64_engine *e, struct vmm_exit *exit,
-                     const struct vmm_esr_access *esr)
-{
-    uint32_t instruction;
-    bool known = a64_instruction(e, a64_reg(e, UC_ARM64_REG_PC), &instruction);
-
-    vmm_arm64_access(e->cpu, &e->access, exit, known ? &instruction : NULL,
-                     esr);
-}
-
-static void trapped(struct a64_engine *e, struct vmm_exit *exit)
-{
-    struct vmm_esr_access access;
-    bool described;
-
-    raw(e, exit);
-    if (e->shaded > 0 && a64_watch_fault(e, exit)) {
-        exit->kind = VMM_NONE;
-        return;
-    }
-    described = vmm_esr_decode(exit, &access);
-    if (vmm_esr_pc_is_at(exit->kind))
-        advance(e);
-    switch (exit->kind) {
-    case VMM_MMIO:
-        accessed(e, exit, described ? &access : NULL);
-        break;
-    case VMM_SYSREG:
-        trapped_sysreg(e, exit, access.rt);
-        break;
-    case VMM_BRK:
-        trapped_brk(e, exit);
-        break;
-    case VMM_FAULT:
-        if (exit->ec == EC_FETCH && a64_vector_missing(e))
-            a64_stuck(e, exit);
-        break;
-    default:
-        break;
-    }
-    if (exit->kind == VMM_NONE && e->stepping)
-        exit->kind = VMM_STEP;
-}
-
 /* ---- exceptions, as they come -------------------------------------------- */
 
 static void leave(struct a64_engine *e, enum a64_leave why)
@@ -231,7 +92,7 @@ static bool in_place(struct a64_engine *e)
     struct vmm_exit *exit = &e->cpu->exit;
 
     exit->reason = 1;
-    trapped(e, exit);
+    a64_trapped(e, exit);
     while (exit->kind == VMM_HVC || exit->kind == VMM_MMIO) {
         if (!vmm_deliver(e->cpu) || e->changed)
             break;
@@ -274,7 +135,7 @@ static void on_exception(uc_engine *uc, uint32_t nr, void *ctx)
         e->m->u.emu_stop(uc);
         return;
     }
-    if (a64_exception(e, nr) < 2 && !is_unknown_sysreg(e)) {
+    if (a64_exception(e, nr) < 2 && !a64_unknown_sysreg(e)) {
         if (is_repeated(e) && is_time(e))
             leave(e, A64_LEAVE_BLOCK);
         else if (a64_take(e))
@@ -371,7 +232,7 @@ static void enter(struct a64_engine *e, struct vmm_exit *exit)
         exit->reason = 0;
         break;
     case A64_LEAVE_TRAP:
-        trapped(e, exit);
+        a64_trapped(e, exit);
         break;
     case A64_LEAVE_EXIT:
         break;

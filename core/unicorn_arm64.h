@@ -4,7 +4,8 @@
  * One engine for each vCPU. The engine is driven as hardware is: the guest runs
  * at EL1 and EL0, the host plays EL2 by way of HCR_EL2 and stage-2 tables, so
  * that whatever concerns the host arrives with a syndrome:
- *   unicorn_arm64.c         the ops, the run loop, what an exception becomes
+ *   unicorn_arm64.c         the ops, the run loop
+ *   unicorn_arm64_trap.c    exceptions for the host: exits
  *   unicorn_arm64_state.c   opening an engine, registers, changes of PSTATE
  *   unicorn_arm64_sysreg.c  system registers
  *   unicorn_arm64_el1.c     exceptions of the guest's own: its vectors
@@ -219,6 +220,15 @@ int a64_get_system(struct a64_engine *e, uint32_t reg, uint64_t *value);
 int a64_set_system(struct a64_engine *e, uint32_t reg, uint64_t value);
 int a64_get_own(const struct a64_engine *e, vmm_reg reg, uint64_t *value);
 int a64_set_own(struct a64_engine *e, vmm_reg reg, uint64_t value);
+
+/* ---- unicorn_arm64_trap.c ------------------------------------------------ */
+
+/* Is it an MRS or MSR of EL1 that no register answers? Then e->syndrome becomes
+ * what a hypervisor's trap would report. */
+bool a64_unknown_sysreg(struct a64_engine *e);
+/* The exception in e->syndrome and e->far is for the host. VMM_NONE: the guest
+ * can go on. */
+void a64_trapped(struct a64_engine *e, struct vmm_exit *exit);
 
 /* ---- unicorn_arm64_el1.c ------------------------------------------------- */
 
