@@ -26,20 +26,39 @@ static bool is_time(struct a64_engine *e)
     return true;
 }
 
+static void leave(struct a64_engine *e, enum a64_leave why)
+{
+    e->leave = why;
+    e->m->u.emu_stop(e->uc);
+}
+
+/* Not in the way of the blocks that pass. */
+static __attribute__((noinline)) void stop_at(struct a64_engine *e, bool now,
+                                              uint64_t va, uint32_t size)
+{
+    bool fp = !now && a64_fp_traps(e, va, size);
+
+    if (!now && !fp)
+        return;
+    if (e->leave == A64_LEAVE_NOT)
+        e->leave = fp ? A64_LEAVE_FP : A64_LEAVE_BLOCK;
+    e->m->u.emu_stop(e->uc);
+}
+
 /* Between blocks the engine can be stopped without the guest noticing. The stub
  * that leads into the guest is no place to be found at. */
 static void on_block(uc_engine *uc, uint64_t va, uint32_t size, void *ctx)
 {
     struct a64_engine *e = ctx;
+    bool now;
 
+    (void)uc;
     if (va == A64_STUB_ERET)
         return;
     e->end = va + size;
-    if (!is_time(e) && !e->told)
-        return;
-    if (e->leave == A64_LEAVE_NOT)
-        e->leave = A64_LEAVE_BLOCK;
-    e->m->u.emu_stop(uc);
+    now = is_time(e);
+    if (now || e->heed)
+        stop_at(e, now || e->heed & A64_HEED_TOLD, va, size);
 }
 
 static void on_translated(uc_engine *uc, uc_tb *now, uc_tb *before, void *ctx)
@@ -64,7 +83,7 @@ static uint32_t on_sys(uc_engine *uc, uc_arm64_reg rt,
         a64_publish(e->m, pa);
     else
         a64_publish_all(e->m);
-    e->told = true;
+    e->heed |= A64_HEED_TOLD;
     return 0;
 }
 
@@ -77,12 +96,6 @@ static bool on_fetch(uc_engine *uc, uc_mem_type type, uint64_t va, int size,
 }
 
 /* ---- exceptions, as they come -------------------------------------------- */
-
-static void leave(struct a64_engine *e, enum a64_leave why)
-{
-    e->leave = why;
-    e->m->u.emu_stop(e->uc);
-}
 
 /* Most exits are hypercalls and device accesses: their handlers are called right
  * here, where the state is as precise as after leaving. Otherwise on_block(),
@@ -219,7 +232,7 @@ static void enter(struct a64_engine *e, struct vmm_exit *exit)
 
     prepare(e);
     e->leave = A64_LEAVE_NOT;
-    e->told = false;
+    e->heed &= (uint8_t)~A64_HEED_TOLD;
     e->limit = cpu->slice ? start + cpu->slice : UINT64_MAX;
     if (a64_timer_armed(e) && e->limit - start > TIMER_BLOCKS)
         e->limit = start + TIMER_BLOCKS;
@@ -242,28 +255,37 @@ static void enter(struct a64_engine *e, struct vmm_exit *exit)
     case A64_LEAVE_BREAK:
         exit->kind = VMM_BREAK;
         break;
+    case A64_LEAVE_FP:
+        break;
     case A64_LEAVE_NOT:
         failed(e, err, exit);
         break;
     }
 }
 
-/* An access to a watched page: once more, one instruction, with the page as it
- * was, and without an interrupt in its place. */
+/* One instruction, without an interrupt in its place. */
+static void enter_once(struct a64_engine *e, struct vmm_exit *exit)
+{
+    bool stepping = e->stepping;
+
+    if (stepping)
+        a64_step_end(e);
+    a64_step_begin(e);
+    a64_cp_write(e, A64_HCR_EL2, e->hcr & ~(A64_HCR_VI | A64_HCR_VF));
+    enter(e, exit);
+    a64_cp_write(e, A64_HCR_EL2, e->hcr);
+    if (!stepping)
+        a64_step_end(e);
+}
+
+/* An access to a watched page: once more, with the page as it was. */
 static void step_over(struct a64_engine *e, struct vmm_exit *exit)
 {
     bool stepping = e->stepping;
 
     a64_watch_end(e);
-    if (stepping)
-        a64_step_end(e);
-    a64_step_begin(e);
-    a64_cp_write(e, A64_HCR_EL2, e->hcr & ~(A64_HCR_VI | A64_HCR_VF));
     *exit = (struct vmm_exit){.value = exit->value};
-    enter(e, exit);
-    a64_cp_write(e, A64_HCR_EL2, e->hcr);
-    if (!stepping)
-        a64_step_end(e);
+    enter_once(e, exit);
     e->over = false;
     a64_watch_begin(e);
     if (exit->kind != VMM_STEP)
@@ -272,6 +294,25 @@ static void step_over(struct a64_engine *e, struct vmm_exit *exit)
         *exit = e->hit;
     else if (!stepping)
         exit->kind = VMM_NONE;
+}
+
+/* A block with floating point that is not allowed: if that comes next, it is an
+ * exception, else it is an instruction nearer after this. */
+static void approach_fp(struct a64_engine *e, struct vmm_exit *exit)
+{
+    if (!a64_fp_next(e)) {
+        bool stepping = e->stepping;
+
+        enter_once(e, exit);
+        if (exit->kind == VMM_STEP && !stepping)
+            exit->kind = VMM_NONE;
+    } else if (a64_breaks(e, a64_reg(e, UC_ARM64_REG_PC))) {
+        exit->kind = VMM_BREAK;
+    } else if (!a64_take(e)) {
+        a64_stuck(e, exit);
+    } else if (e->stepping) {
+        exit->kind = VMM_STEP;
+    }
 }
 
 static int answer(struct vmm_cpu *cpu, const struct vmm_exit *exit)
@@ -304,6 +345,8 @@ static int run(struct vmm_cpu *cpu, struct vmm_exit *exit)
             *exit = (struct vmm_exit){.kind = VMM_TIMER, .reason = 2};
         else
             enter(e, exit);
+        if (e->leave == A64_LEAVE_FP)
+            approach_fp(e, exit);
         if (e->over)
             step_over(e, exit);
     } while (exit->kind == VMM_NONE && !e->changed &&

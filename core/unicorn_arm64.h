@@ -12,6 +12,7 @@
  *   unicorn_arm64_memory.c  slots for guest memory, stage 2
  *   unicorn_arm64_code.c    translated code: out of date, or too much of it
  *   unicorn_arm64_timer.c   the guest's virtual timer
+ *   unicorn_arm64_fp.c      floating point where it is not allowed
  *   unicorn_arm64_debug.c   breakpoints, single step
  *   unicorn_arm64_watch.c   watchpoints */
 #ifndef VMM_UNICORN_ARM64_H
@@ -83,7 +84,7 @@ enum a64_pstate {
     (A64_HCR_VM | UINT64_C(1) << 3 | UINT64_C(1) << 4 | UINT64_C(1) << 13 |    \
      UINT64_C(1) << 19 | UINT64_C(1) << 31)
 
-enum { A64_STALE = 64, A64_BREAKS = 256 };
+enum { A64_STALE = 64, A64_BREAKS = 256, A64_FP_PLACES = 4096 };
 
 struct a64_engine;
 
@@ -110,8 +111,20 @@ enum a64_leave {
     A64_LEAVE_TRAP,  /* an exception for the host: syndrome, far */
     A64_LEAVE_EXIT,  /* one that the hook has made an exit of */
     A64_LEAVE_STUCK, /* the guest's vector faults: see struct a64_entry */
-    A64_LEAVE_BREAK
+    A64_LEAVE_BREAK,
+    A64_LEAVE_FP /* before a block with what CPACR_EL1 does not allow */
 };
+
+/* What makes a block worth a second look. */
+enum a64_heed {
+    /* Somebody was told of new code: leave before the next block, to learn of it
+     * too. Not at once: the instruction may be one that EL0 may not execute. */
+    A64_HEED_TOLD = 1,
+    A64_HEED_FP = 2 /* floating point may come where it is not allowed */
+};
+
+/* CPACR_EL1.FPEN; else nobody may. */
+enum a64_fp { A64_FP_NOT_EL0 = 1, A64_FP_ALL = 3 };
 
 /* The guest's last exception into EL1: what was before, for when it turns out
  * that there is no code at its vector. */
@@ -143,9 +156,7 @@ struct a64_engine { /* vmm_cpu.host */
 
     uint64_t blocks, limit; /* executed; leave when there are more */
     uint64_t end;           /* of the block that is being executed */
-    /* Somebody was told of new code: leave before the next block, to learn of it
-     * too. Not at once: the instruction may be one that EL0 may not execute. */
-    bool told;
+    uint8_t heed;           /* enum a64_heed */
     enum a64_leave leave;
     uint32_t syndrome;
     uint64_t far;
@@ -175,6 +186,12 @@ struct a64_engine { /* vmm_cpu.host */
     unsigned shaded;
     bool over;           /* step over what accesses one of them */
     struct vmm_exit hit; /* and then give this exit, if it has a kind */
+
+    struct {
+        bool any;                          /* was seen */
+        uint8_t allowed;                   /* enum a64_fp */
+        uint64_t seen[A64_FP_PLACES / 64]; /* of blocks, by their address */
+    } fp;
 };
 
 /* ---- unicorn_arm64_state.c ----------------------------------------------- */
@@ -279,12 +296,25 @@ bool a64_timer_armed(const struct a64_engine *e);
 /* Has its time come, for the first time since it was set? */
 bool a64_timer_fires(struct a64_engine *e);
 
+/* ---- unicorn_arm64_fp.c -------------------------------------------------- */
+
+/* In a hook: a block was translated. */
+void a64_fp_translated(struct a64_engine *e, uint64_t va, unsigned size);
+/* The guest, or somebody for it, writes CPACR_EL1. */
+void a64_fp_control(struct a64_engine *e, uint64_t cpacr);
+/* With A64_HEED_FP: is there an instruction in this block that may not be executed? */
+bool a64_fp_traps(struct a64_engine *e, uint64_t va, unsigned size);
+/* Is it the one at PC? Then e->syndrome is that of its exception. */
+bool a64_fp_next(struct a64_engine *e);
+
 /* ---- unicorn_arm64_debug.c ----------------------------------------------- */
 
 int a64_debug(struct vmm_cpu *cpu);
 /* Which debug exceptions and registers are the host's: at first, and whenever
  * that changes. */
 void a64_route_debug(struct a64_engine *e);
+/* Is the run to stop at `va`, rather than execute what is there? */
+bool a64_breaks(struct a64_engine *e, uint64_t va);
 void a64_step_begin(struct a64_engine *e);
 void a64_step_end(struct a64_engine *e);
 

@@ -140,6 +140,7 @@ static unsigned block_cost(struct a64_engine *e, uint64_t va, uint64_t size)
  * nobody tells, so that is reckoned, and the buffer emptied in time. */
 void a64_translated(struct a64_engine *e, uint64_t va, unsigned size)
 {
+    a64_fp_translated(e, va, size);
     e->emitted += block_cost(e, va, size);
     if (e->emitted > e->budget)
         e->limit = 0;

@@ -20,20 +20,26 @@ static bool armed(const struct a64_engine *e, uint64_t va)
 }
 
 /* A run that starts where the last one broke executes the instruction. */
+bool a64_breaks(struct a64_engine *e, uint64_t va)
+{
+    bool pass = e->pass && va == e->broke_at;
+
+    e->pass = false;
+    if (pass || !armed(e, va))
+        return false;
+    e->broke = true;
+    e->broke_at = va;
+    return true;
+}
+
 static void on_code(uc_engine *uc, uint64_t va, uint32_t size, void *ctx)
 {
     struct a64_engine *e = ctx;
-    bool pass = e->pass && va == e->broke_at;
 
     (void)size;
-    if (e->leave != A64_LEAVE_NOT)
-        return;
-    e->pass = false;
-    if (pass || !armed(e, va))
+    if (e->leave != A64_LEAVE_NOT || !a64_breaks(e, va))
         return;
     e->leave = A64_LEAVE_BREAK;
-    e->broke = true;
-    e->broke_at = va;
     e->m->u.emu_stop(uc);
 }
 

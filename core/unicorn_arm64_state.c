@@ -12,11 +12,12 @@
 #include "unicorn_arm64.h"
 
 /* The private page's code. */
-enum { SVC_ONE, SVC_TWO, ERET };
+enum { SVC_ONE, SVC_TWO, ERET, BRANCH };
 static const uint32_t stub[] = {
     [SVC_ONE] = 0xd40b4b41, /* svc #0x5a5a */
     [SVC_TWO] = 0xd414b4a1, /* svc #0xa5a5 */
     [ERET] = 0xd69f03e0,
+    [BRANCH] = 0x17fffffd, /* to SVC_ONE */
 };
 enum { SYNDROME_ONE = 0x56005a5a, SYNDROME_TWO = 0x5600a5a5 };
 
@@ -297,13 +298,18 @@ static size_t find(const struct samples *s,
     return found;
 }
 
+static void start(struct a64_engine *e, unsigned at)
+{
+    a64_set_reg(e, UC_ARM64_REG_PSTATE, A64_DAIF_ALL | A64_EL1H);
+    e->m->u.emu_start(e->uc, A64_PRIVATE + 4 * at, 0, 0, 0);
+}
+
 static void sample(struct a64_engine *e, unsigned svc, uint8_t *copy,
                    size_t size)
 {
     const struct unicorn *u = &e->m->u;
 
-    a64_set_reg(e, UC_ARM64_REG_PSTATE, A64_DAIF_ALL | A64_EL1H);
-    u->emu_start(e->uc, A64_PRIVATE + 4 * svc, 0, 0, 0);
+    start(e, svc);
     u->context_save(e->uc, e->context);
     memcpy(copy, e->context, size);
 }
@@ -398,6 +404,7 @@ int a64_state_open(struct a64_engine *e)
         return unicorn_fail(&e->m->u, "vcpu", err);
     memcpy(e->m->private, stub, sizeof stub);
     a64_cp_write(e, A64_SCR_EL3, 0x501); /* NS, HCE, RW */
+    start(e, BRANCH); /* from here on the library tells what it translates */
     code = find_offsets(e);
     if (code == 0) {
         become_el2(e);

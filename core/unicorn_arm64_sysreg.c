@@ -138,6 +138,8 @@ int a64_set_system(struct a64_engine *e, uint32_t reg, uint64_t value)
         a64_cp_write(e, behind(reg), value);
     if (reg == A64_SCTLR_EL1)
         a64_sctlr_written(e, value);
+    if (reg == A64_CPACR_EL1)
+        a64_fp_control(e, value);
     if (reg == A64_SCTLR_EL1 || reg == A64_TCR_EL1 || reg == A64_TTBR0_EL1 ||
         reg == A64_TTBR1_EL1)
         a64_flush_tlb(e);

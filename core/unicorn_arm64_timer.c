@@ -123,6 +123,8 @@ static uint32_t on_msr(uc_engine *uc, uc_arm64_reg rt,
     (void)uc, (void)rt;
     if (encoding(cp) == A64_SCTLR_EL1)
         a64_sctlr_written(e, cp->val);
+    if (encoding(cp) == A64_CPACR_EL1 && (a64_pstate(e) & A64_MODE) != A64_EL0T)
+        a64_fp_control(e, cp->val);
     return is_timer(e, cp) && a64_timer_set(e, encoding(cp), cp->val);
 }
 

@@ -93,7 +93,10 @@ static void on_edge(uc_engine *uc, uc_tb *now, uc_tb *before, void *ctx)
 
 static bool is_fp(uint32_t opcode)
 {
-    return (opcode >> 25 & 7) == 7 || (opcode & 0x0e000000) == 0x0c000000;
+    const uint32_t fpcr = 0xd51b4400; /* and FPSR, read or written */
+
+    return (opcode >> 25 & 7) == 7 || (opcode & 0x0e000000) == 0x0c000000 ||
+           (opcode & 0xffdfffc0) == fpcr;
 }
 
 /* Nor does the library trap FP at all. */
