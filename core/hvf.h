@@ -11,6 +11,7 @@
  *   hvf_cpu.c     a vCPU and its registers
  *   hvf_sysreg.c  its system registers
  *   hvf_sme.c     its matrices and scalable vectors
+ *   hvf_trap.c    those that trap, and are no script's business
  *   hvf_run.c     entering the guest, and what it is left with
  *   hvf_debug.c   single step, breakpoints, watchpoints
  * Only these include this, or the framework's header. */
@@ -65,6 +66,7 @@ struct hvf_cpu { /* vmm_cpu.host */
 
     struct vmm_a64_pieces access; /* under way */
     uint8_t sysreg_rt;            /* where the answer to a VMM_SYSREG goes */
+    bool locked;                  /* hvf_trap.c: the OS lock */
     bool line[2]; /* enum vmm_line; asserted for one run at a time */
 
     /* The timer has fired, for this time, and is masked until that is over; as
@@ -151,6 +153,11 @@ void hvf_kick(struct vmm_cpu *cpu);
 void hvf_timer_close(struct hvf_cpu *h); /* before the vCPU goes */
 /* Enter the guest once. 0: *exit says why it was left; VMM_NONE: it goes on. */
 int hvf_enter(struct hvf_cpu *h, struct vmm_exit *exit);
+
+/* ---- hvf_trap.c ---------------------------------------------------------- */
+
+/* Is the access in *exit none for a script? Then it is done, with Xt. */
+bool hvf_trap(struct hvf_cpu *h, const struct vmm_exit *exit, unsigned rt);
 
 /* ---- hvf_debug.c --------------------------------------------------------- */
 

@@ -79,12 +79,14 @@ static void find_companions(struct hvf_calls *c)
     c->icache_invalidate = sys_icache_invalidate;
     c->os_release = os_release;
     c->timebase = mach_timebase_info;
+    c->absolute_time = mach_absolute_time;
     c->sysctl = sysctlbyname;
 #else
     *(void **)&c->icache_invalidate =
         dlsym(c->library, "sys_icache_invalidate");
     *(void **)&c->os_release = dlsym(c->library, "os_release");
     *(void **)&c->timebase = dlsym(c->library, "mach_timebase_info");
+    *(void **)&c->absolute_time = dlsym(c->library, "mach_absolute_time");
     *(void **)&c->sysctl = dlsym(c->library, "sysctlbyname");
 #endif
 }

@@ -181,6 +181,7 @@ struct hvf_calls {
     void (*icache_invalidate)(void *start, size_t size);
     void (*os_release)(void *object);
     int (*timebase)(struct mach_timebase_info *info);
+    uint64_t (*absolute_time)(void);
     int (*sysctl)(const char *name, void *old, size_t *old_size, void *value,
                   size_t size);
 };

@@ -137,6 +137,8 @@ static void trapped(struct hvf_cpu *h, struct vmm_exit *exit)
     case VMM_SYSREG:
         h->sysreg_rt = access.rt;
         exit->value = exit->write ? vmm_arm64_x(h->cpu, access.rt) : 0;
+        if (hvf_trap(h, exit, access.rt))
+            exit->kind = VMM_NONE;
         break;
     case VMM_BRK:
         trapped_brk(h, exit);
