@@ -1,0 +1,67 @@
+-- SPDX-License-Identifier: MIT
+-- What a backend has to do, whichever it is: guests, and what is to leave them, exit
+-- by exit, written down from the architecture and not from a run. The cases are in
+-- conformance/<arch>/, what they look like in conformance/case.lua; what a backend
+-- cannot do, and why, is in conformance/differs.lua.
+local t = ...
+
+package.path = t.folder .. "/tests/?.lua;" .. package.path
+local run = require "conformance.case"
+local differs = require "conformance.differs"
+
+local SETS = {
+    arm64 = {
+        "mmio", "pairs", "exceptions", "el0", "mmu", "interrupts", "debug", "timer",
+        "run", "handlers", "memory", "sysreg", "fp", "smp",
+    },
+}
+
+local _, system = t.run { "uname" }
+local EMULATED = { unicorn = true, hvf = not system:find "Darwin" }
+
+local function reason(name, backend)
+    for _, row in ipairs(differs) do
+        if (row.on == backend or EMULATED[backend] and row.on == "libunicorn")
+            and name:find(row.case) then
+            return row.why
+        end
+    end
+end
+
+local seen = {}
+
+local function declare(board, topic)
+    return function(name, case)
+        name = topic .. ": " .. name
+        assert(not seen[name], "two cases have the name: " .. name)
+        seen[name] = true
+        t.on(board.arch, name, function(open, backend)
+            local why = reason(name, backend)
+            if why then
+                t.skip(why)
+            end
+            why = run(board, case, open, t.sanitized and 120 or 20)
+            if why then
+                t.skip(why)
+            end
+        end)
+    end
+end
+
+for arch, topics in pairs(SETS) do
+    local board = require("conformance." .. arch .. ".board")
+    for _, topic in ipairs(topics) do
+        local path = ("%s/tests/conformance/%s/%s.lua"):format(t.folder, arch, topic)
+        assert(loadfile(path))(declare(board, topic), board)
+    end
+end
+
+t.test("what differs has a case", function()
+    for _, row in ipairs(differs) do
+        local found = false
+        for name in pairs(seen) do
+            found = found or name:find(row.case) ~= nil
+        end
+        t.ok(found, "no case is called " .. row.case)
+    end
+end)
