@@ -214,6 +214,24 @@ static bool waited_in_step(struct engine *e)
     return true;
 }
 
+/* The end of a step comes before the fetch of the next instruction; the library
+ * fetches first. */
+static bool step_is_over(struct engine *e)
+{
+    unsigned ec = e->syndrome >> 26;
+    uint64_t mdscr = 0;
+
+    if ((ec != EC_FETCH_LOWER && ec != EC_FETCH) || !e->v->trap_exceptions ||
+        (engine_pstate(e) & PSTATE_SS))
+        return false;
+    engine_sys(e, SYS_MDSCR_EL1, &mdscr);
+    if (!(mdscr & MDSCR_SS))
+        return false;
+    e->syndrome = SYNDROME_STEP;
+    hooks_leave(e, LEAVE_EXIT);
+    return true;
+}
+
 /* A guest may go from exception to exception without a block between them. But
  * for SVC, PC is at the instruction, and the exception comes again. */
 static void on_exception(uc_engine *uc, uint32_t nr, void *ctx)
@@ -227,7 +245,7 @@ static void on_exception(uc_engine *uc, uint32_t nr, void *ctx)
         return;
     }
     target = engine_exception(e);
-    if (waited_in_step(e))
+    if (waited_in_step(e) || (!e->el2 && step_is_over(e)))
         return;
     e->wait = WAIT_NOT;
     if (e->el2) {

@@ -89,6 +89,22 @@ static void no_step(void)
     shut_down();
 }
 
+/* Into vectors that are not there: by stage 2, then by stage 1 too, which would
+ * be an exception after the other. */
+static void step_away(void)
+{
+    BOOT(0xd4000001 /* svc #0 */);
+    set_sys(HV_SYS_REG_VBAR_EL1, 0x40000000);
+    OK(hv_vcpu_set_trap_debug_exceptions(cpu, true));
+    set_sys(HV_SYS_REG_MDSCR_EL1, SS);
+    STEP_TO(0x40000200);
+    set_sys(HV_SYS_REG_TTBR0_EL1, 0x8000); /* zeros */
+    set_sys(HV_SYS_REG_SCTLR_EL1, 0x30d00981);
+    STEP_TO(0x40000200);
+    CHECK(get_sys(HV_SYS_REG_ELR_EL1) == 0x40000200);
+    shut_down();
+}
+
 /* What the stepped instruction does comes first, or with it. */
 static void step_of(void)
 {
@@ -241,6 +257,8 @@ int main(void)
     test("BRK exits only with the trap", software_breakpoint, RETURNS);
     test("a step: one instruction, and PSTATE.SS is gone", step, RETURNS);
     test("a step takes MDSCR_EL1.SS, PSTATE.SS and the trap", no_step, RETURNS);
+    test("a step ends before the fetch of what cannot be fetched", step_away,
+         RETURNS);
     test("a step of what traps, exits, or is the framework's", step_of,
          RETURNS);
     test("breakpoints: six, with MDE, before the instruction", breakpoint,
