@@ -286,6 +286,8 @@ int vmm_arm64_take(struct vmm_cpu *cpu, uint64_t syndrome, uint64_t far);
 int vmm_arm64_inject(struct vmm_cpu *cpu, const struct vmm_event *event);
 /* Where in the vector table, by the level and stack it comes from. */
 uint64_t vmm_arm64_vector(uint64_t pstate);
+/* VMM_EINVAL: a CPSR of no level that guests have. */
+int vmm_arm64_mode(const struct vmm_cpu *cpu, uint64_t cpsr);
 /* Does an exception with this syndrome tell an address, in FAR_EL1? */
 bool vmm_arm64_has_address(uint64_t syndrome);
 /* Make *exit say that this exception of the guest's own found no handler at

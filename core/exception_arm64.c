@@ -28,6 +28,7 @@ enum {
     FAR_EL1 = VMM_A64_SYSREG(3, 0, 6, 0, 0),
     VBAR_EL1 = VMM_A64_SYSREG(3, 0, 12, 0, 0),
     MODE = 0x1f,
+    EL0T = 0,
     EL1T = 4,
     EL1H = 5,
     DAIF = 0x3c0,
@@ -49,6 +50,18 @@ uint64_t vmm_arm64_vector(uint64_t pstate)
     default:
         return 0x400;
     }
+}
+
+int vmm_arm64_mode(const struct vmm_cpu *cpu, uint64_t cpsr)
+{
+    uint64_t mode = cpsr & MODE;
+
+    if (mode == EL0T || mode == EL1T || mode == EL1H)
+        return 0;
+    return vmm_fail(VMM_EINVAL,
+                    "%s: cpsr: mode 0x%" PRIx64
+                    ": use 0 (EL0t), 4 (EL1t) or 5 (EL1h)",
+                    cpu->vm->ops->name, mode);
 }
 
 static int get(struct vmm_cpu *cpu, vmm_reg reg, uint64_t *value)

@@ -336,12 +336,16 @@ int hvf_get(struct vmm_cpu *cpu, vmm_reg reg, union vmm_value *value)
     return hvf_do(&h->thread, get, &t);
 }
 
+/* The framework would take any CPSR, and then not enter the guest. */
 int hvf_set(struct vmm_cpu *cpu, vmm_reg reg, const union vmm_value *value)
 {
     struct hvf_cpu *h = cpu->host;
     union vmm_value copy = *value;
     struct transfer t = {h, reg, &copy};
 
+    if (reg == VMM_REG(VMM_GENERAL, VMM_A64_CPSR) &&
+        vmm_arm64_mode(cpu, value->u64) < 0)
+        return VMM_EINVAL;
     return hvf_do(&h->thread, set, &t);
 }
 #endif

@@ -443,13 +443,10 @@ static int unknown(const char *what, uint32_t nr)
 
 static int set_cpsr(struct a64_engine *e, uint64_t value)
 {
-    uint32_t mode = value & A64_MODE;
+    int rc = vmm_arm64_mode(e->cpu, value);
 
-    if (mode != A64_EL0T && mode != A64_EL1T && mode != A64_EL1H)
-        return vmm_fail(VMM_EINVAL,
-                        "unicorn: cpsr: mode 0x%" PRIx32
-                        ": use 0 (EL0t), 4 (EL1t) or 5 (EL1h)",
-                        mode);
+    if (rc < 0)
+        return rc;
     a64_set_pstate(e, (uint32_t)value & ~(uint32_t)A64_SS);
     return 0;
 }
