@@ -179,7 +179,11 @@ void *__wrap_mmap(void *at, size_t n, int prot, int flags, int fd, off_t offset)
 
     if (!refused())
         p = __real_mmap(at, n, prot, flags, fd, offset);
-    return p == MAP_FAILED ? p : gained(p);
+    if (p == MAP_FAILED)
+        return p;
+    if (flags & MAP_FIXED) /* in place of what may have been counted */
+        gone(p);
+    return gained(p);
 }
 
 int __wrap_munmap(void *at, size_t n)
@@ -239,7 +243,7 @@ static void find_scenario(const char *program)
 
 static bool make_file(void)
 {
-    static const char page[4096];
+    static const char page[0x4000]; /* the largest of any backend */
     int fd = mkstemp(mapped);
     bool good = fd >= 0 && write(fd, page, sizeof page) == sizeof page;
 
@@ -296,7 +300,7 @@ static void result(const char *title, const char *why)
 
 static int open_files(void)
 {
-    DIR *dir = opendir("/proc/self/fd");
+    DIR *dir = opendir("/dev/fd");
     int n = 0;
 
     while (dir && readdir(dir))

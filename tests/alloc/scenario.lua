@@ -65,7 +65,7 @@ end
 
 local function use_memory(vm)
     local mem = vm:map { at = "1M", size = "64K", prot = "rw", file = path }
-    vm:map { at = "2M", size = "4K", prot = "r", file = path, shared = true }
+    vm:map { at = "2M", size = "16K", prot = "r", file = path, shared = true }
     vm:protect("1M", "rwx")
     vm:write(0x4000, ("text\0"):rep(40))
     vm:fill(0x5000, 64, 1)
