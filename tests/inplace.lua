@@ -26,6 +26,7 @@ local function after(open, code, change, check)
             read = function(_, _, c) change(vm, c) return 0 end,
             write = function(_, _, _, c) change(vm, c) end }
         check(vm, cpu, vm:run { timeout = 10 }, door)
+        vm:close()
     end
 end
 
@@ -57,14 +58,14 @@ end)
 
 on("memory that comes, goes and is protected", function(open)
     after(open, "mov x2, #0x100000\n ldr x3, [x2]\n hvc #1", function(vm)
-        vm:map { at = 0x100000, size = "4K" }
+        vm:map { at = 0x100000, size = vm.page_size }
         vm:u64(0x100000, 77)
     end, function(_, cpu, e, door)
         t.eq({ e.kind, e.imm, cpu.x3 }, { "hvc", 1, 77 }, door)
     end)
     for change, rights in pairs { protect = { "r" }, unmap = {} } do
         local vm = open { memory = "512K" }
-        vm:map { at = 0x80000, size = "4K" }
+        vm:map { at = 0x80000, size = vm.page_size }
         vm:load(0x1000, hv.asm "str x2, [x2]\n hvc #7\n str x0, [x2]\n hvc #1")
         vm:hypercall(7, function()
             vm[change](vm, 0x80000, table.unpack(rights))
@@ -72,6 +73,7 @@ on("memory that comes, goes and is protected", function(open)
         local cpu = vm:vcpu { pc = 0x1000, x0 = 7, x2 = 0x80000 }
         local e = vm:run { timeout = 10 }
         t.eq({ e.kind, e.addr, e.write, cpu.pc }, { "mmio", 0x80000, true, 0x100c })
+        vm:close()
     end
 end)
 
@@ -138,6 +140,7 @@ on("an interrupt", function(open)
 end)
 
 on("another machine that runs meanwhile", function(open)
+    t.several(open)
     after(open, "hvc #1", function()
         local other = guest(open, "mov x0, #7\n hvc #7\n hvc #3")
         local calls = 0
@@ -170,12 +173,15 @@ on("errors, closing, budgets and kicks", function(open)
         t.raises(function() vm:run() end, "no")
         t.eq({ cpu.pc, calls() }, { 0x1008, 2 }, door)
         t.eq(vm:run().imm, 1)
+        vm:close()
         vm, _, calls = machine(function(m) m:close() end)
         t.eq({ vm:run().kind, vm.closed, calls() }, { "stop", true, 1 }, door)
         vm, cpu, calls = machine(function() end)
         t.eq({ vm:run { exits = 1 }.kind, cpu.pc, calls() }, { "budget", 0x1004, 1 })
+        vm:close()
         vm, cpu, calls = machine(function(_, c) c:kick() end)
         t.eq({ vm:run().kind, cpu.pc, calls() }, { "kick", 0x1004, 1 }, door)
         t.eq({ vm:run().kind, cpu.pc, calls() }, { "kick", 0x1008, 2 }, door)
+        vm:close()
     end
 end)

@@ -9,8 +9,9 @@ local t = ...
 local COUNT = t.sanitized and 600 or 10000
 
 -- KiB by which the last quarter may surpass the first: 140 bytes for each machine.
--- libunicorn loses 32 of them by itself.
-local ALLOWED = 1024
+-- libunicorn loses 32 of them by itself. What stands in for Hypervisor.framework keeps
+-- 64 more, to find out who uses what he has released.
+local ALLOWED = { unicorn = 1024, kvm = 1024, hvf = 1536 }
 
 -- What is freed goes back to the system at once: glibc's allocator would rather keep
 -- more and more of what libunicorn uses, up to some limit, and hide the rest.
@@ -32,6 +33,6 @@ t.on("ten thousand machines come and go", function(_, backend, arch)
     t.eq(#samples, 20)
     local early = math.max(table.unpack(samples, 1, 5))
     local late = math.max(table.unpack(samples, 16))
-    t.ok(t.sanitized or late - early <= ALLOWED,
+    t.ok(t.sanitized or late - early <= ALLOWED[backend],
         ("grew from %d to %d KiB: %s"):format(early, late, out:gsub("\n", " ")))
 end)

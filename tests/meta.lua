@@ -212,6 +212,7 @@ t.on("exits", function(open, _, arch)
         check_type("vm:run()", last, "hv.exit")
     until last.kind == "fault" or last.kind == "halt" or last.kind == "timeout"
     t.eq(last.kind, arch == "arm64" and "fault" or "halt")
+    vm:close()
     vm = t.guest(open, { arm64 = "hvc #0", x86_64 = "out %al, $0xe8" })
     vm:on("hvc", function() vm:close() end)
     check_type("the exit of a machine that is closed", vm:run(), "hv.exit")
@@ -311,13 +312,13 @@ t.test("options of functions that need no machine", function()
 end)
 
 t.on("options of methods and devices", function(open, _, arch)
-    local vm = open { memory = "64K" }
-    local cpu, idle, device = vm:vcpu(), open(), hv.device
     check_options("hv.map.options", function(opts)
         local fresh <close> = open()
         fresh:map(opts)
     end)
-    check_options("hv.run.options", function(opts) idle:run(opts) end)
+    local vm, device = open { memory = "64K" }, hv.device
+    check_options("hv.run.options", function(opts) vm:run(opts) end)
+    local cpu = vm:vcpu()
     check_options("hv.event." .. arch, function(event) cpu:inject(event) end)
     check_options("hv.pl011.options", function(opts) device.pl011(vm, opts) end)
     if arch == "x86_64" then -- it has ports

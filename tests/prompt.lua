@@ -96,12 +96,12 @@ end)
 
 t.on("machines, vcpus, memory and exits are one line each", function(open, backend, arch)
     local vm = open()
-    local memory = vm:map { at = 0x1000, size = "64K" }
+    local memory = vm:map { at = 0x4000, size = "64K" }
     vm:map { at = "1M", size = "1M", prot = "rw" }
     local cpu = vm:vcpu()
-    t.eq(pretty(vm), ("machine (%s on %s): 1 vcpu, memory 0x1000-0x10fff (64K, "
+    t.eq(pretty(vm), ("machine (%s on %s): 1 vcpu, memory 0x4000-0x13fff (64K, "
         .. "rwx), 0x100000-0x1fffff (1M, rw-)"):format(arch, backend))
-    t.eq(pretty(memory), "memory 0x1000-0x10fff (64K, rwx)")
+    t.eq(pretty(memory), "memory 0x4000-0x13fff (64K, rwx)")
     cpu[arch == "arm64" and "pc" or "rip"] = 0x1234
     local line = pretty(cpu)
     t.ok(line:find(("^vcpu 0 %%(%s%%): %s 0x1234, %sp 0x0, "):format(

@@ -12,6 +12,8 @@
 --   t.guest(open, code [, registers]) --> vm, cpu: 1 MiB of memory, the code (a
 --                               text for each architecture; x86_64 in real mode)
 --                               loaded at 0x1000 and pc there, sp at 0x8000
+--   t.several(open)             the test wants several machines in one process: skipped
+--                               where the backend has one only
 --   t.eq(got, want [, note])    the same, tables by content
 --   t.ok(value [, note])
 --   t.raises(fn, text)          fn raises, and the message has `text` in it
@@ -184,6 +186,12 @@ function t.test(name, fn)
     run(("%s: %s"):format(current, name), fn)
 end
 
+local function close_all(machines)
+    for vm in pairs(machines) do
+        vm:close()
+    end
+end
+
 function t.on(arch, name, fn)
     if fn == nil then
         arch, name, fn = nil, arch, name
@@ -196,7 +204,9 @@ function t.on(arch, name, fn)
                 if not b.ok then
                     t.skip(b.why)
                 end
-                local made = setmetatable({}, { __mode = "k" })
+                local made <close> = setmetatable({}, {
+                    __mode = "k", __close = close_all,
+                })
                 local function open(fields)
                     local config = { backend = b.name, arch = b.arch }
                     for k, v in pairs(fields or {}) do
@@ -207,9 +217,6 @@ function t.on(arch, name, fn)
                     return vm
                 end
                 fn(open, b.name, b.arch)
-                for vm in pairs(made) do
-                    vm:close()
-                end
             end)
         end
     end
@@ -224,6 +231,18 @@ function t.guest(open, code, registers)
         all[name] = value
     end
     return vm, vm:vcpu(all)
+end
+
+function t.several(open)
+    local one = open()
+    local ok, other = pcall(open)
+    one:close()
+    local why = not ok and other:match "[^ ]+: a process has one machine at a time"
+    if why then
+        t.skip(why)
+    end
+    t.ok(ok, other)
+    other:close()
 end
 
 -- ---- files -------------------------------------------------------------

@@ -276,7 +276,7 @@ end)
 
 t.on("the parent's machines stay the parent's", function(open)
     local vm = open { memory = "64K" }
-    local cpu, mem = vm:vcpu(), vm:map { at = "1M", size = 4096 }
+    local cpu, mem = vm:vcpu(), vm:map { at = "1M", size = "16K" }
     local w <close> = hv.spawn(function()
         local out = {}
         for _, use in ipairs {

@@ -63,6 +63,7 @@ t.on("exits are counted by kind and handler", function(_, backend, arch)
         vm:hypercall(0, function(cpu) cpu:stop() end)
         vm:hypercall(1, function() end)
         vm:run()
+        vm:close()
         local again = loop(5)
         again:hypercall(1, function() end) -- and nobody for 0
         again:run()
@@ -116,6 +117,7 @@ t.on("the time goes where it was spent", function(_, backend, arch)
         vm:hypercall(1, function() busy(0.03) end)
         vm:hypercall(0, function(cpu) cpu:stop() end)
         vm:run()
+        vm:close()
         local spin = machine { arm64 = "b .", x86_64 = "jmp ." }
         spin:run { timeout = 0.1 }
     ]], backend, arch)
@@ -160,7 +162,8 @@ t.on("a handler may end the program", function(_, backend, arch)
     t.ok(err:find "hvc +0 +stdin:4 +1 ", err)
 end)
 
-t.on("a machine in a handler has its own time", function(_, backend, arch)
+t.on("a machine in a handler has its own time", function(open, backend, arch)
+    t.several(open)
     local rows = stats(MACHINE .. [[
         local vm = loop(1)
         vm:hypercall(1, function()

@@ -75,16 +75,24 @@ t.on("close variables and dropped references are safe in any order", function(op
         local vm <close> = open { memory = "64K" }
         vm:vcpu()
     end
-    local cpu = open { memory = "64K" }:vcpu()
-    collectgarbage()
-    collectgarbage()
-    t.eq(cpu.pc, 0, "a vCPU keeps its machine alive")
-    local mem = open():map { at = 0, size = 4096 }
-    collectgarbage()
-    t.eq(mem.prot, "rwx", "so does memory")
+    do
+        local cpu = open { memory = "64K" }:vcpu()
+        collectgarbage()
+        collectgarbage()
+        t.eq(cpu.pc, 0, "a vCPU keeps its machine alive")
+    end
+    do
+        local mem = open():map { at = 0, size = "64K" }
+        collectgarbage()
+        t.eq(mem.prot, "rwx", "so does memory")
+    end
     local view = open { memory = "64K" }:view "u8"
     collectgarbage()
     t.eq(view[0], 0, "and a view")
+end)
+
+t.on("dropped machines go with the garbage, many at once", function(open)
+    t.several(open)
     local vms = {}
     for i = 1, 20 do
         vms[i] = open { memory = "64K" }
@@ -109,6 +117,7 @@ t.on("methods want their own kind of object", function(open)
 end)
 
 t.on("several machines at once", function(open)
+    t.several(open)
     local vms = {}
     for i = 1, 5 do
         local vm, cpu = t.guest(open, {

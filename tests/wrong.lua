@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: MIT
 -- Wrong calls: each says what is wrong with it, and where.
 --
--- The files in wrong/ have rows { call, text }, or { call, <backend> = text, ... }
--- where backends have their own words. The call raises; the message begins with the
+-- The files in wrong/ have rows { call, text, <backend> = text, ... }, where backends
+-- may have their own words. The call raises; the message begins with the
 -- row's own file and line and goes on with the text. Rows are written on one line,
 -- so that the line of the call is that of its function; a handler's nonsense is
 -- blamed on the handler.
@@ -13,7 +13,7 @@ local seen, distinct = {}, 0 -- the places of rows that were checked
 
 -- What is wrong with how a row fails, or nil.
 local function verdict(row, backend, ...)
-    local call, text = row[1], row[2] or row[backend]
+    local call, text = row[1], row[backend] or row[2]
     local info = debug.getinfo(call, "S")
     local place = ("%s:%d: "):format(info.short_src, info.linedefined)
     local ok, why = pcall(call, ...)

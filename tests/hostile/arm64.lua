@@ -139,12 +139,12 @@ local UNITS = [[
     stxr w1, x0, [x26]
     ldar w0, [x26]
     stlr w0, [x26]
-    mov x0, #0xffc; ldr x1, [x26, x0]
+    mov x0, #0x3ffc; ldr x1, [x26, x0]
     str x2, [x25]
     strb w2, [x25, #7]
     stp x2, x3, [x25, #8]
     st1 {v0.16b}, [x25]
-    mov x0, #0xffc; ldr x1, [x25, x0]
+    mov x0, #0x3ffc; ldr x1, [x25, x0]
     stxr w1, x0, [x25]
     ldr w0, [x27]
     ldr x1, [x27, #8]!
@@ -376,8 +376,8 @@ end
 
 -- ---- registers ----------------------------------------------------------
 
-local POINTERS = { CODE, DATA, TABLES, ROM, HOLE, DATA + 0x7ff8, ROM + 0xffc,
-    HIGH, HIGH + 0xffe, CODE + 0x7ffe, 0, 0x1000000000000 }
+local POINTERS = { CODE, DATA, TABLES, ROM, HOLE, DATA + 0x7ff8, ROM + 0x3ffc,
+    HIGH, HIGH + 0x3ffe, CODE + 0x7ffe, 0, 0x1000000000000 }
 
 local function registers()
     local all = { pc = CODE, sp = draw.chance(80) and DATA + 0x4000
@@ -415,9 +415,9 @@ function arm64.build(kind, corpus)
         maps = {
             { at = CODE, size = 0x8000, prot = draw.chance(80) and "rwx" or "rx" },
             { at = DATA, size = 0x8000, prot = draw.chance(50) and "rwx" or "rw" },
-            { at = TABLES, size = 0x3000, prot = "rw" },
-            { at = ROM, size = 0x1000, prot = draw.chance(50) and "r" or "rx" },
-            { at = HIGH, size = 0x1000, prot = "rwx" },
+            { at = TABLES, size = 0x4000, prot = "rw" },
+            { at = ROM, size = 0x4000, prot = draw.chance(50) and "r" or "rx" },
+            { at = HIGH, size = 0x4000, prot = "rwx" },
         },
         writes = { { CODE, code }, { VECTORS, vectors(corpus) },
             { DATA, code }, { ROM, code }, tables() },

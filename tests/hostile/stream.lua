@@ -46,7 +46,8 @@ local TAMPER = {
         vm:protect(draw.one(plan.maps).at, draw.one { "r", "rw", "rx", "rwx", "w" })
     end,
     function(_, vm)
-        vm:map { at = math.random(0, 0x60) << 12, size = 4096,
+        local page = vm.page_size
+        vm:map { at = math.random(0, 0x60) << 12 & -page, size = page,
             prot = draw.one { "r", "rw", "rwx" } }
     end,
     function(cpu, vm) cpu[a_register(vm.arch)] = math.random(0) end,

@@ -4,7 +4,8 @@
 local _, wrong = ...
 local hv = require "hv"
 
-local PAGE, MIN, MAX, INF = 4096, math.mininteger, math.maxinteger, math.huge
+-- A multiple of every backend's page; hvf's is 16 KiB.
+local PAGE, MIN, MAX, INF = 0x4000, math.mininteger, math.maxinteger, math.huge
 local on = wrong.on
 
 on("memory that cannot be mapped", {
@@ -14,22 +15,22 @@ on("memory that cannot be mapped", {
     { function(vm) vm:map { at = "1M" } end, "map: size: an integer expected, got nothing" },
     { function(vm) vm:map { at = true, size = PAGE } end, "map: at: an integer expected, got boolean" },
     { function(vm) vm:map { at = "1M ", size = PAGE } end, 'map: at: "1M ": unknown unit' },
-    { function(vm) vm:map { at = "1M", size = "4K", port = 1 } end, 'map: unknown field "port": did you mean "prot"?' },
-    { function(vm) vm:map { at = "1M", size = "4K", host = 1 } end, "map: host: a light userdata expected, got number" },
-    { function(vm) vm:map { at = "1M", size = "4K", colour = 1 } end, 'map: unknown field "colour": the fields are at, size, prot, file, offset, shared' },
-    { function(vm) vm:map { "1M", "4K" } end, "map: field names expected as keys, got a number" },
+    { function(vm) vm:map { at = "1M", size = PAGE, port = 1 } end, 'map: unknown field "port": did you mean "prot"?' },
+    { function(vm) vm:map { at = "1M", size = PAGE, host = 1 } end, "map: host: a light userdata expected, got number" },
+    { function(vm) vm:map { at = "1M", size = PAGE, colour = 1 } end, 'map: unknown field "colour": the fields are at, size, prot, file, offset, shared' },
+    { function(vm) vm:map { "1M", "16K" } end, "map: field names expected as keys, got a number" },
     { function(vm) vm:map { at = "1M", size = 0 } end, "map: size is 0" },
     { function(vm) vm:map { at = "1M", size = "0K" } end, "map: size is 0" },
-    { function(vm) vm:map { at = 1 << 20 | 0x800, size = PAGE } end, "map: at 0x100800, size 0x1000: both must be multiples of the page size, 0x1000: the pages around are at 0x100000, size 0x2000" },
+    { function(vm) vm:map { at = 1 << 20 | 0x800, size = PAGE } end, "map: at 0x100800, size 0x4000: both must be multiples of the page size, 0x1000: the pages around are at 0x100000, size 0x5000", hvf = "map: at 0x100800, size 0x4000: both must be multiples of the page size, 0x4000: the pages around are at 0x100000, size 0x8000" },
     { function(vm) vm:map { at = "1M", size = 4095 } end, "map: at 0x100000, size 0xfff: both must be multiples of the page size" },
     { function(vm) vm:map { at = 1 << 31, size = 1 } end, "map: at 0x80000000, size 0x1: both must be multiples" },
-    { function(vm) vm:map { at = (1 << 63) - PAGE, size = 1 } end, "map: at 0x7ffffffffffff000, size 0x1: both" },
-    { function(vm) vm:map { at = -PAGE, size = "8K" } end, "map: at 0xfffffffffffff000, size 0x2000: ends beyond the address space" },
-    { function(vm) vm:map { at = -PAGE, size = MAX - 4095 } end, "map: at 0xfffffffffffff000, size 0x7ffffffffffff000: ends beyond" },
+    { function(vm) vm:map { at = (1 << 63) - PAGE, size = 1 } end, "map: at 0x7fffffffffffc000, size 0x1: both" },
+    { function(vm) vm:map { at = -PAGE, size = "32K" } end, "map: at 0xffffffffffffc000, size 0x8000: ends beyond the address space" },
+    { function(vm) vm:map { at = -PAGE, size = MAX - 0x3fff } end, "map: at 0xffffffffffffc000, size 0x7fffffffffffc000: ends beyond" },
     { function(vm) vm:map { at = MIN, size = MIN } end, "map: size: -9223372036854775808: must not be negative" },
     { function(vm) vm:map { at = "1M", size = 1 << 62 } end, "map: 0x4000000000000000 bytes: " },
-    { function(vm) vm:map { at = 0, size = PAGE } end, "map: 0x0-0xfff overlaps the memory at 0x0-0xffff: unmap that first" },
-    { function(vm) vm:map { at = 0xf000, size = "8K" } end, "map: 0xf000-0x10fff overlaps the memory at 0x0-0xffff" },
+    { function(vm) vm:map { at = 0, size = PAGE } end, "map: 0x0-0x3fff overlaps the memory at 0x0-0xffff: unmap that first" },
+    { function(vm) vm:map { at = 0xc000, size = "32K" } end, "map: 0xc000-0x13fff overlaps the memory at 0x0-0xffff" },
     { function(vm) vm:map { at = 0, size = "1G" } end, "map: 0x0-0x3fffffff overlaps" },
     { function(vm) vm:map { at = "1M", size = PAGE, prot = "---" } end, 'map: prot: "---": needs at least one of rwx' },
     { function(vm) vm:map { at = "1M", size = PAGE, prot = "RW" } end, 'map: prot: "RW": only the letters rwx and - are allowed' },
@@ -46,12 +47,12 @@ on("memory that cannot be mapped", {
 })
 
 on("files that cannot be mapped", {
-    { function(vm, _, _, path) vm:map { at = "1M", size = PAGE, file = path, offset = PAGE } end, "map: /SHORT: has 5 bytes: too short for offset 0x1000, size 0x1000" },
+    { function(vm, _, _, path) vm:map { at = "1M", size = PAGE, file = path, offset = PAGE } end, "map: /SHORT: has 5 bytes: too short for offset 0x4000, size 0x4000" },
     { function(vm, _, _, path) vm:map { at = "1M", size = PAGE, file = path, offset = MIN } end, "map: /SHORT: has 5 bytes: too short for offset 0x8000000000000000" },
     { function(vm, _, _, path) vm:map { at = "1M", size = PAGE, file = path, offset = -1 } end, "map: /SHORT: has 5 bytes: too short for offset 0xffffffffffffffff" },
-    { function(vm, _, _, path) vm:map { at = "1M", size = PAGE, file = path, shared = true } end, "map: /SHORT: has 5 bytes: too short for offset 0x0, size 0x1000" },
-    { function(vm, _, _, path) vm:map { at = "1M", size = PAGE, file = path, offset = 1, shared = true } end, "map: offset 0x1: shared memory needs a multiple of the page size, 0x1000" },
-    { function(vm, _, _, path) vm:map { at = 0, size = PAGE, file = path } end, "map: 0x0-0xfff overlaps" },
+    { function(vm, _, _, path) vm:map { at = "1M", size = PAGE, file = path, shared = true } end, "map: /SHORT: has 5 bytes: too short for offset 0x0, size 0x4000" },
+    { function(vm, _, _, path) vm:map { at = "1M", size = PAGE, file = path, offset = 1, shared = true } end, "map: offset 0x1: shared memory needs a multiple of the page size, 0x1000", hvf = "map: offset 0x1: shared memory needs a multiple of the page size, 0x4000" },
+    { function(vm, _, _, path) vm:map { at = 0, size = PAGE, file = path } end, "map: 0x0-0x3fff overlaps" },
     { function(vm, _, _, path) vm:map { at = "1M", size = PAGE, file = path .. "/x" } end, "map: /SHORT/x: Not a directory" },
     { function(vm, _, _, path) vm:map { at = "1M", size = PAGE, file = path, host = path } end, "map: host: a light userdata expected, got string" },
 }, function()
@@ -66,7 +67,7 @@ on("ranges that are not there", {
     { function(vm) vm:unmap {} end, "unmap: at: an integer expected, got table" },
     { function(vm, cpu) vm:unmap(cpu) end, "unmap: at: an integer expected, got userdata" },
     { function(vm) vm:unmap "0x10000" end, "unmap: no memory is mapped at 0x10000" },
-    { function(vm) vm:unmap(PAGE) end, "unmap: 0x1000 is inside the memory that starts at 0x0: name its start" },
+    { function(vm) vm:unmap(PAGE) end, "unmap: 0x4000 is inside the memory that starts at 0x0: name its start" },
     { function(vm) vm:unmap(-1) end, "unmap: no memory is mapped at 0xffffffffffffffff" },
     { function(vm) vm:unmap(1 << 31) end, "unmap: no memory is mapped at 0x80000000" },
     { function(vm) vm:unmap(0.5) end, "unmap: at: 0.5 is not a 64-bit integer" },
