@@ -31,9 +31,11 @@ comma := ,
 yes = $(filter-out 0 no,$($1))
 Q := $(if $(call yes,V),,@)
 
-# Each set of sanitizers has its objects and its program.
+# Each set of sanitizers has its objects and its program. HVF=fake has objects of
+# its own for the same program: what that is linked from is in a file of both.
 VARIANT := $(subst $(comma),-,$(SANITIZE))
-BUILD := build/$(or $(VARIANT),obj)
+PLAIN := build/$(or $(VARIANT),obj)
+BUILD := $(PLAIN)$(addprefix -hvf-,$(filter fake,$(HVF)))
 PROGRAM := hvlua$(addprefix -,$(VARIANT))
 
 CORE_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard core/*.c))
@@ -117,7 +119,8 @@ flags.alloc = $(LINK) $(ALLOC).o $(CORE_OBJ) \
 flags.guests = $(ASSEMBLE); $(LLD)
 
 FLAGS := $(addprefix $(BUILD)/,core.flags library.flags bindings.flags \
-	program.flags tests.flags alloc.flags bench.flags) build/guests.flags
+	tests.flags alloc.flags bench.flags) $(PLAIN)/program.flags \
+	build/guests.flags
 
 DOCUMENTED := Makefile
 include scripts/install.mk
@@ -172,7 +175,7 @@ $(filter-out $(ALLOC).o,$(TESTS:=.o)): $(BUILD)/%.o: %.c $(BUILD)/core.flags
 $(ALLOC).o: tests/alloc.c $(BUILD)/bindings.flags
 	$(call compile,bindings)
 
-$(PROGRAM): $(CORE_OBJ) $(BINDINGS_OBJ) $(BUILD)/program.flags $(ENTITLEMENTS)
+$(PROGRAM): $(CORE_OBJ) $(BINDINGS_OBJ) $(PLAIN)/program.flags $(ENTITLEMENTS)
 	$(call link,$(flags.program))
 
 $(filter-out $(ALLOC),$(TESTS)): %: %.o $(CORE_OBJ) $(BUILD)/tests.flags \
