@@ -113,8 +113,8 @@ static int allocate(struct vmm *vm, size_t size, void **host,
     *release = m->call.vm_deallocate;
     if (err == HV_NO_RESOURCES)
         return vmm_fail(VMM_ENOMEM,
-                        "hvf: map: 0x%zx bytes: HV_NO_RESOURCES: "
-                        "the host has not so much memory",
+                        "map: 0x%zx bytes: hvf: HV_NO_RESOURCES: the "
+                        "host has not so much memory",
                         size);
     return err == HV_SUCCESS ? 0 : hvf_fail("map: memory", err);
 }
