@@ -26,6 +26,7 @@ CFLAGS ?= -O2 -g
 CLANG ?= clang
 LLD ?= ld.lld
 PKG_CONFIG ?= pkg-config
+CODESIGN ?= codesign
 
 comma := ,
 yes = $(filter-out 0 no,$($1))
@@ -53,7 +54,7 @@ GUESTS := $(patsubst %.S,build/%.elf,$(wildcard guests/arm64/*.S \
 # These go before all else that is asked for, also under -j.
 FIRST := $(filter clean distclean deps,$(MAKECMDGOALS))
 
-.PHONY: all deps demo test check bench clean distclean guests ctests help FORCE
+.PHONY: all deps demo test smoke check bench clean distclean guests ctests help FORCE
 
 all: $(PROGRAM) ## build ./hvlua (the default)
 
@@ -76,8 +77,8 @@ SANITIZERS := $(if $(SANITIZE),-fsanitize=$(SANITIZE) \
 # One set of objects serves the program and the libraries, which export what the
 # public headers declare and nothing else.
 COMPILE = $(CC) -std=c11 -D_GNU_SOURCE -pthread -fPIC -fvisibility=hidden \
-	-fno-semantic-interposition -Icore $(WARNINGS) \
-	$(SANITIZERS) $(CPPFLAGS) $(CFLAGS) -MMD -MP
+	$(OWN_CALLS) -Icore $(WARNINGS) $(SANITIZERS) \
+	$(CPPFLAGS) $(CFLAGS) -MMD -MP
 LINK = $(CC) -pthread $(SANITIZERS) $(CFLAGS) $(LDFLAGS)
 ASSEMBLE = $(CLANG) $(if $(call yes,WERROR),-Werror) -MMD -MP
 
@@ -85,12 +86,19 @@ ASSEMBLE = $(CLANG) $(if $(call yes,WERROR),-Werror) -MMD -MP
 # puts one, before the system's. (Sanitizers open it for the program, and of the
 # two tags only the older counts then.)
 ifeq ($(UNAME_S),Darwin)
-LIBS := -framework Hypervisor
+LIBS :=
 libs = $(LIBS) $(LDLIBS)
 ENTITLEMENTS := entitlements.plist
-SIGN = codesign --sign - --force --entitlements $(ENTITLEMENTS) $@
+SIGN = $(CODESIGN) --sign - --force --identifier $(@F) --entitlements \
+	$(ENTITLEMENTS) $@.new && $(call signed,$@.new)
+# Is it, so that macOS lets it use the framework?
+signed = $(CODESIGN) -d --entitlements - $1 2>/dev/null | \
+	grep -aq com.apple.security.hypervisor
+CHECK_SIGNED = $(call signed,$(PROGRAM)) || { echo "$(PROGRAM) is not signed \
+	with $(ENTITLEMENTS)" >&2; exit 1; }
 else
 LIBS := -ldl -lm
+OWN_CALLS := -fno-semantic-interposition # as ever on macOS
 libs = '-Wl,-rpath,$1' \
 	-Wl,$(if $(SANITIZE),--disable-new-dtags,--enable-new-dtags) \
 	$(LIBS) $(LDLIBS)
@@ -150,11 +158,13 @@ define compile
 $(Q)$(flags.$1) -c -o $@ $<
 endef
 
+# A new file, for macOS kills a signed program that is changed where it is.
 define link
 @mkdir -p $(@D)
 @echo '  LINK    $@'
-$(Q)$1 -o $@
+$(Q)$1 -o $@.new
 $(Q)$(SIGN)
+$(Q)mv -f $@.new $@
 endef
 
 $(CORE_OBJ): $(BUILD)/%.o: %.c $(BUILD)/core.flags
@@ -247,6 +257,10 @@ demo: all guests ## run every demo of scripts/demos
 test: all guests ctests ## run the tests; ARGS=... goes to tests/run.lua
 	@HVLUA_BUILD=$(BUILD) ./$(PROGRAM) tests/run.lua $(ARGS)
 
+smoke: all ## a first look: does it work on this machine?
+	$(Q)$(CHECK_SIGNED)
+	@./$(PROGRAM) tests/smoke.lua
+
 check: ## check what else can be checked; STEP="asan lint": that
 	+@MAKE='$(MAKE)' $(TOOLS) sh tests/check.sh $(STEP)
 
@@ -254,6 +268,7 @@ bench: all $(BENCH) $(BENCH_MODULES) ## compare with C on Linux; ARGS=... goes t
 	@HVLUA_BUILD=$(BUILD) ./$(PROGRAM) tests/bench/run.lua $(ARGS)
 
 include tests/fuzz/fuzz.mk
+include tests/check/macos/macos.mk
 
 clean: ## remove what was built; build/deps stays
 	@for made in build/*; do \
@@ -265,7 +280,7 @@ distclean: clean ## remove build/deps too
 	@rm -rf build
 
 help: ## show this
-	@sed -n 's/^\([a-z]*\):.* ## \(.*\)/make \1|\2/p' $(DOCUMENTED) | \
+	@sed -n 's/^\([a-z-]*\):.* ## \(.*\)/make \1|\2/p' $(DOCUMENTED) | \
 		while IFS='|' read -r name text; do \
 			printf '%-16s %s\n' "$$name" "$$text"; \
 		done

@@ -23,7 +23,7 @@ VERSION := $(shell sed -n 's/^.define HV_VERSION "\(.*\)"/\1/p' bindings/hvlib.h
 MAJOR := $(firstword $(subst ., ,$(VERSION)))
 
 DOCUMENTED += scripts/install.mk
-.PHONY: libs module install installmodule uninstall deb
+.PHONY: libs shared module install installmodule uninstall deb
 
 # ---- folders as others see them ---------------------------------------
 
@@ -125,6 +125,7 @@ $(OUT)/hvlua.pc $(OUT)/hvlua.1: $(BUILD)/text.flags
 	@echo '  GEN     $@'
 	$(Q)$(flags.text) $(filter scripts/%,$^) >$@
 
+shared: $(OUT)/$(DYLIB) $(OUT)/core.so
 libs: $(PRODUCTS) ## build the libraries and the program as they are installed
 
 # ---- what goes where --------------------------------------------------

@@ -12,8 +12,8 @@
 set -u
 cd "$(dirname "$0")/.." || exit
 
-all="layers format lua gcc clang ndebug lint valgrind fuzz
-    asan tsan incremental generational"
+all="layers format lua gcc clang ndebug macos lint valgrind fuzz
+    asan tsan hvf_asan hvf_tsan incremental generational"
 : "${MAKE:=make}" "${CC:=cc}" "${CLANG:=clang}"
 here=$PWD/tests/check
 out=$PWD/build/check
@@ -28,11 +28,14 @@ title() {
     gcc) echo "gcc has nothing to warn of" ;;
     clang) echo "clang has nothing to warn of" ;;
     ndebug) echo "nor with -DNDEBUG" ;;
+    macos) echo "it compiles and links for macOS, as far as that can be said here" ;;
     lint) echo "clang-tidy has nothing to say" ;;
     valgrind) echo "core's own tests under valgrind" ;;
     fuzz) echo "the fuzz targets, $fuzz_seconds s each" ;;
     asan) echo "the tests under AddressSanitizer and UBSan" ;;
     tsan) echo "the tests under ThreadSanitizer" ;;
+    hvf_asan) echo "backend hvf on its double under AddressSanitizer and UBSan" ;;
+    hvf_tsan) echo "backend hvf on its double under ThreadSanitizer" ;;
     incremental) echo "the tests under AddressSanitizer, collecting garbage" \
         "in every call" ;;
     generational) echo "the same with the generational collector" ;;
@@ -101,21 +104,27 @@ no_reports() {
 
 asan=address,undefined
 
-# make test, with the sanitizer's reports of all processes in files.
+# make test, with the sanitizer's reports of all processes in files. $1: options of
+# the sanitizer; what follows is make's.
 asan_test() {
+    options="log_path=$out/$step${1:+:$1}"
+    [ $# = 0 ] || shift
     rm -f "$out/$step".[0-9]*
     UBSAN_OPTIONS=print_stacktrace=1 \
     LSAN_OPTIONS="suppressions=$PWD/tests/hostile/lsan.supp" \
-    ASAN_OPTIONS="log_path=$out/$step${1:+:$1}" \
-        "$MAKE" SANITIZE=$asan CFLAGS='-O1 -g' test
+    ASAN_OPTIONS=$options \
+        "$MAKE" SANITIZE=$asan CFLAGS='-O1 -g' "$@" test
     status=$?
     no_reports "$out/$step" && [ $status = 0 ]
 }
 
 asan_build() {
     need_option "$CC" -fsanitize=$asan || return 77
-    build address-undefined SANITIZE=$asan CFLAGS='-O1 -g' all ctests
+    build address-undefined SANITIZE=$asan CFLAGS='-O1 -g' "$@" all ctests
 }
+
+# What concerns backend hvf; the double's own tests run without HVF=fake too.
+hvf_tests='ARGS=%[hvf ^hvf ^gic ^caps ^conformance'
 
 # The collector is preloaded: that takes a Lua that is a shared library.
 collector_test() {
@@ -165,6 +174,20 @@ step_ndebug() {
     build ndebug WERROR=1 CPPFLAGS=-DNDEBUG all ctests
 }
 
+# Without Apple's SDK, on a stand-in that says what of C, POSIX and the framework is
+# there. That hvlua runs there it does not prove: tests/check/macos/sdk.sh.
+step_macos() {
+    need "$CLANG" || return 77
+    [ "$(uname -s)" = Darwin ] ||
+        command -v "$($CLANG -print-prog-name=ld64.lld)" >/dev/null || {
+        why="no ld64.lld: make deps WITH=check"
+        return 77
+    }
+    build obj all && sh "$here/macos/sdk.sh" make "$out/sdk" &&
+        $MAKE check-macos SDK="$out/sdk" &&
+        ./hvlua "$here/macos/macho.lua" build/macos
+}
+
 # What for is in .clang-tidy. One file at a time: clang-tidy 14 confuses the
 # va_lists of several.
 step_lint() {
@@ -207,20 +230,32 @@ step_asan() {
     asan_build && asan_test
 }
 
+step_hvf_asan() {
+    asan_build HVF=fake && asan_test '' HVF=fake "$hvf_tests"
+}
+
 # Workers are forked while other threads run, which ThreadSanitizer wants to be
 # asked for; signals.c says what else it needs.
-step_tsan() {
+tsan_test() {
     need_option "$CC" -fsanitize=thread || return 77
     $CC -std=c11 -D_GNU_SOURCE -Wall -Wextra -O1 -g -fPIC -fsanitize=thread \
         -c -o "$out/signals.o" "$here/signals.c" || return
-    set -- SANITIZE=thread CFLAGS='-O1 -g' LDLIBS="$out/signals.o"
     rm -f hvlua-thread # make does not see what LDLIBS names
+    set -- SANITIZE=thread CFLAGS='-O1 -g' LDLIBS="$out/signals.o" "$@"
     build thread "$@" all ctests || return
     rm -f "$out/$step".[0-9]*
-    TSAN_OPTIONS="log_path=$out/tsan die_after_fork=0 atexit_sleep_ms=0 memory_limit_mb=2000" \
+    TSAN_OPTIONS="log_path=$out/$step die_after_fork=0 atexit_sleep_ms=0 memory_limit_mb=2000" \
         "$MAKE" "$@" test
     status=$?
     no_reports "$out/$step" && [ $status = 0 ]
+}
+
+step_tsan() {
+    tsan_test
+}
+
+step_hvf_tsan() {
+    tsan_test HVF=fake "$hvf_tests"
 }
 
 step_incremental() {
