@@ -16,8 +16,9 @@ cd "$(dirname "$0")/.." || exit
 : "${CC:=cc}" "${CLANG:=clang}" "${LLD:=ld.lld}" "${PKG_CONFIG:=pkg-config}"
 
 # Homebrew keeps versioned formulas out of the default search path.
-PKG_CONFIG_PATH=${PKG_CONFIG_PATH:-}:/opt/homebrew/opt/lua@5.4/lib/pkgconfig
-PKG_CONFIG_PATH=$PKG_CONFIG_PATH:/usr/local/opt/lua@5.4/lib/pkgconfig
+for prefix in "${HOMEBREW_PREFIX:-/opt/homebrew}" /usr/local; do
+    PKG_CONFIG_PATH=${PKG_CONFIG_PATH:-}:$prefix/opt/lua@5.4/lib/pkgconfig
+done
 export PKG_CONFIG_PATH
 
 deps=$PWD/build/deps
