@@ -110,15 +110,26 @@ static void accessed(struct a64_engine *e, struct vmm_exit *exit,
 }
 
 /* The library steps over a WFI as if it were nothing. */
-static void unstep_wfi(struct a64_engine *e)
+static bool unstep_wfi(struct a64_engine *e)
 {
     uint32_t instruction;
 
     if (a64_reg(e, UC_ARM64_REG_PC) != e->end ||
         !a64_instruction(e, e->end - 4, &instruction) || instruction != WFI)
-        return;
+        return false;
     a64_set_reg(e, UC_ARM64_REG_PC, e->end - 4);
     e->syndrome = SYNDROME_WFI;
+    return true;
+}
+
+/* WFI of EL0 that EL1 wants to know of. */
+static bool is_wfi_of_el1(const struct a64_engine *e)
+{
+    enum { NTWI = 1 << 16 };
+    uint64_t sctlr = 0;
+
+    a64_cp_read(e, A64_SCTLR_EL1, &sctlr);
+    return (a64_pstate(e) & A64_MODE) == A64_EL0T && !(sctlr & NTWI);
 }
 
 void a64_trapped(struct a64_engine *e, struct vmm_exit *exit)
@@ -126,8 +137,12 @@ void a64_trapped(struct a64_engine *e, struct vmm_exit *exit)
     struct vmm_esr_access access;
     bool described;
 
-    if (e->syndrome >> 26 == EC_STEP)
-        unstep_wfi(e);
+    if (e->syndrome >> 26 == EC_STEP && unstep_wfi(e) && is_wfi_of_el1(e)) {
+        exit->kind = VMM_STEP;
+        if (!a64_take(e))
+            a64_stuck(e, exit);
+        return;
+    }
     raw(e, exit);
     if (e->shaded > 0 && a64_watch_fault(e, exit)) {
         exit->kind = VMM_NONE;

@@ -77,6 +77,7 @@ enum {
 };
 #define PSTATE_NZCV UINT32_C(0xf0000000)
 #define SYNDROME(ec, iss) ((uint32_t)(ec) << 26 | 1u << 25 | (uint32_t)(iss))
+#define SYNDROME_WFI SYNDROME(EC_WFX, 0x1e00000)
 #define SYNDROME_STEP SYNDROME(EC_STEP_LOWER, 1 << 24 | 0x22)
 
 /* HCR_EL2: stage 2; interrupts are the host's; WFI, ID registers, caches, SMC,

@@ -134,7 +134,7 @@ static size_t look_at(struct engine *e, uint64_t begin, uint64_t end)
 static void waited(struct engine *e)
 {
     e->waited = true; /* run.c moves PC back to it */
-    e->syndrome = e->wait == WAIT_WFE ? 0x07e00001 : 0x07e00000;
+    e->syndrome = SYNDROME_WFI | (e->wait == WAIT_WFE ? 1 : 0);
     e->wait = WAIT_NOT;
     hooks_leave(e, LEAVE_EXIT);
 }
@@ -205,12 +205,19 @@ void hooks_every_instruction(struct engine *e)
 /* A step that WFE or WFI was the instruction of. */
 static bool waited_in_step(struct engine *e)
 {
-    uint64_t pc = engine_reg(e, UC_ARM64_REG_PC);
+    enum { NTWI = 1 << 16 }; /* else it is an exception of EL0's */
+    uint64_t pc = engine_reg(e, UC_ARM64_REG_PC), sctlr = 0;
 
     if (e->wait == WAIT_NOT || e->syndrome >> 26 != EC_STEP_LOWER ||
         pc != e->wait_at + 4)
         return false;
-    waited(e);
+    engine_sys(e, HV_SYS_REG_SCTLR_EL1, &sctlr);
+    if (e->wait == WAIT_WFI && !(engine_pstate(e) & 0xc) && !(sctlr & NTWI)) {
+        engine_set_reg(e, UC_ARM64_REG_PC, e->wait_at);
+        el1_take(e, SYNDROME_WFI, 0);
+    } else {
+        waited(e);
+    }
     return true;
 }
 
