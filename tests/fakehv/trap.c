@@ -153,6 +153,16 @@ static void trapped_sysreg(struct engine *e)
     sysreg(e, reg, !(s & 1), s >> 5 & 31);
 }
 
+/* Identification, the caches', the clock's: their writes are undefined, and no
+ * hypervisor's business. */
+static bool is_read_only(uint32_t reg)
+{
+    const uint32_t csselr = HV_SYS_REG_CSSELR_EL1;
+
+    return reg == SYS_CNTVCT_EL0 || reg == SYS_CNTFRQ_EL0 ||
+           (reg >> 14 == 3 && (reg >> 7 & 15) == 0 && reg != csselr);
+}
+
 /* The library takes an MRS or MSR that it has no register for as undefined. On a
  * Mac those of EL1 and EL0 trap. */
 bool trap_unknown_sysreg(struct engine *e)
@@ -164,6 +174,8 @@ bool trap_unknown_sysreg(struct engine *e)
         (opcode & 0xffd00000) != 0xd5100000)
         return false;
     reg = opcode >> 5 & 0xffff;
+    if (!(opcode >> 21 & 1) && is_read_only(reg))
+        return false;
     if ((reg >> 11 & 7) >= 4 || is_missing_break(reg))
         return e->v->trap_registers && is_missing_break(reg);
     if (!(engine_pstate(e) & 4) && reg != HV_SYS_REG_TPIDR2_EL0)
