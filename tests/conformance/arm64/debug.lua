@@ -44,6 +44,13 @@ case("a step over smc and wfi is what they are", {
         { "wfi", by = "step", regs = { pc = 0x1008 } }, DONE },
 })
 
+case("a step over a wfi that EL1 traps stops at the vector", {
+    code = "wfi\n svc #0",
+    regs = { cpsr = board.EL0 },
+    trace = { step { pc = board.VECTORS + 0x400, esr_el1 = 0x07e00000, elr_el1 = 0x1000,
+        spsr_el1 = board.EL0 }, { "hvc", imm = VECTOR.sync_el0 } },
+})
+
 case("a step over a load from a device is the access, and the next step goes on", {
     code = "ldr w2, [x1], #4\n add w2, w2, #1\n hvc #0",
     regs = { x1 = DEVICE },

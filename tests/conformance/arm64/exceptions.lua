@@ -161,6 +161,26 @@ case("a load that is not aligned, where nobody minds", {
     after = { x2 = 0xbbaa998877665544 },
 })
 
+case("a branch to an address of code that is not aligned", {
+    code = "mov x2, #0x1002\n br x2",
+    trace = { { "hvc", imm = VECTOR.sync, regs = { esr_el1 = 0x8a000000, far_el1 = 0x1002,
+        elr_el1 = 0x1002 } } },
+})
+
+case("a stack pointer that is not aligned, where that is checked", {
+    code = "ldr x2, [sp]",
+    regs = board.mmu { sctlr_el1 = board.MMU_ON | 8, sp_el1 = board.STACK + 8, x2 = 5 },
+    trace = { { "hvc", imm = VECTOR.sync, regs = { esr_el1 = 0x9a000000, elr_el1 = 0x1000,
+        x2 = 5 } } },
+})
+
+case("eret to a level there is not: what follows is an exception", {
+    code = "adr x2, 1f\n msr elr_el1, x2\n mov x2, #0x3c9\n msr spsr_el1, x2\n eret\n"
+        .. "1: mov x3, #1",
+    trace = { { "hvc", imm = VECTOR.sync, regs = { esr_el1 = 0x3a000000, elr_el1 = 0x1014,
+        spsr_el1 = board.MASKED | 1 << 20, x3 = 0 } } },
+})
+
 -- ---- nested ----------------------------------------------------------------------
 
 case("an exception in the handler of an exception", {

@@ -56,6 +56,15 @@ case("it is taken again and again, for as long as it is up", {
     },
 })
 
+case("the flags of what it interrupts are kept, and saved", {
+    code = "cmp xzr, xzr\n msr daifclr, #2\n nop\n hvc #0",
+    trace = {
+        { "hvc", imm = VECTOR.irq, host = line(true), regs = {
+            spsr_el1 = 0x60000000 | board.MASKED & ~0x80, cpsr = 0x60000000 | board.MASKED } },
+        { "hvc", imm = 0, host = line(false), regs = { cpsr = 0x60000345 } },
+    },
+})
+
 case("from EL0, with EL1's stack", {
     code = "nop\n svc #0",
     regs = { cpsr = 0 },

@@ -75,6 +75,16 @@ case("the physical timer is the host's", {
     after = { x3 = 0x55 },
 })
 
+for _, name in ipairs { "midr_el1", "id_aa64pfr0_el1", "ctr_el0", "cntvct_el0" } do
+    local encodings = { midr_el1 = "s3_0_c0_c0_0", id_aa64pfr0_el1 = "s3_0_c0_c4_0",
+        ctr_el0 = "s3_3_c0_c0_1", cntvct_el0 = "s3_3_c14_c0_2" }
+    case(("a write of %s, which can only be read, is undefined"):format(name), {
+        code = ("msr %s, x2"):format(encodings[name]),
+        trace = { { "hvc", imm = board.VECTOR.sync, regs = { esr_el1 = 0x02000000,
+            elr_el1 = 0x1000 } } },
+    })
+end
+
 -- ---- the guest's -----------------------------------------------------------------------
 
 case("what a guest writes, it reads", {
