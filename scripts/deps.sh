@@ -7,11 +7,12 @@
 #   deps.sh lua FLAG      what pkg-config answers to FLAG for Lua 5.4, in
 #   deps.sh unicorn FLAG  words where it cannot; the same for Unicorn
 #
-# Reads CC, CLANG, LLD and PKG_CONFIG as the Makefile does. DEPS=no: nothing is
-# installed. Writes to build/deps only.
+# Reads ARCH, CC, CLANG, LLD and PKG_CONFIG as the Makefile does. DEPS=no: nothing
+# is installed. Writes to build/deps, and for another ARCH to the user's cache.
 
 set -u
 cd "$(dirname "$0")/.." || exit
+. scripts/apt.sh
 
 : "${CC:=cc}" "${CLANG:=clang}" "${LLD:=ld.lld}" "${PKG_CONFIG:=pkg-config}"
 
@@ -247,12 +248,6 @@ install_missing() {
 
 # ---- a libunicorn that is new enough -----------------------------------
 
-# The name of this Debian's release; empty on anything else.
-debian_release() {
-    # shellcheck source=/dev/null
-    . /etc/os-release && [ "${ID:-}" = debian ] && echo "${VERSION_CODENAME:-}"
-}
-
 # The release after it. Debian's in order, from the first with a libunicorn 2.
 next_release() {
     set -- bookworm trixie forky duke
@@ -266,153 +261,24 @@ next_release() {
     return 1
 }
 
-# Write the machine's own apt sources of Debian main for release $1 to files
-# $3/1.sources, $3/2.sources, ... with release $2 in its place. Each has its own
-# file, for some may be a third party's that uses Debian's names. Of their
-# options only the address and the key go along: none that relaxes a check.
-next_sources() {
-    for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list \
-        /etc/apt/sources.list.d/*.sources; do
-        [ ! -f "$file" ] || printf '%s\n' "$file"
-    done >"$3/files"
-    awk -v old="$1" -v new="$2" -v arch="$(dpkg --print-architecture)" \
-        -v dir="$3" '
-    function has(list, word) {
-        gsub(/[ \t\n]+/, " ", list)
-        return index(" " list " ", " " word " ") > 0
-    }
-    function source(uris, suites, components, key) {
-        if (!has(components, "main") || uris ~ /cdrom:/ ||
-            !(has(suites, old) || has(suites, "stable") ||
-              has(suites, "oldstable")))
-            return
-        file = dir "/" ++count ".sources"
-        print "Types: deb\nURIs:" uris "\nSuites: " new > file
-        print "Components: main\nArchitectures: " arch > file
-        if (key != "")
-            print "Signed-By:" key > file
-        close(file)
-    }
-    function one_line(line,    options, key, n, word, i, components) {
-        sub(/#.*/, "", line)
-        if (match(line, /^[ \t]*deb[ \t]*\[[^]]*\]/)) {
-            options = substr(line, 1, RLENGTH - 1)
-            line = "deb" substr(line, RLENGTH + 1)
-            sub(/^[^[]*\[/, "", options)
-            n = split(options, word)
-            for (i = 1; i <= n; i++)
-                if (word[i] ~ /^signed-by=/)
-                    key = " " substr(word[i], 11)
-            gsub(/,/, " ", key)
-        }
-        n = split(line, word)
-        if (n < 4 || word[1] != "deb")
-            return
-        for (i = 4; i <= n; i++)
-            components = components " " word[i]
-        source(" " word[2], word[3], components, key)
-    }
-    function stanza() {
-        if (has(field["types"], "deb") &&
-            tolower(field["enabled"]) !~ /^ *(no|false|off|0)/)
-            source(field["uris"], field["suites"], field["components"],
-                   field["signed-by"])
-        split("", field)
-    }
-    function deb822(line,    colon) {
-        if (line ~ /^#/)
-            return
-        if (line ~ /^[ \t]*$/) {
-            stanza()
-        } else if (line ~ /^[ \t]/) {
-            field[name] = field[name] "\n" line
-        } else if (colon = index(line, ":")) {
-            name = tolower(substr(line, 1, colon - 1))
-            field[name] = substr(line, colon + 1)
-        }
-    }
-    {
-        list = $0
-        while ((getline line < list) > 0)
-            if (list ~ /\.sources$/)
-                deb822(line)
-            else
-                one_line(line)
-        close(list)
-        stanza()
-    }' "$3/files"
-}
-
-# An apt configuration that keeps all of apt within directory $1. The machine's
-# own (proxies, passwords of mirrors) is read before it and goes on to hold,
-# except where it could touch the system, choose releases or relax checks.
-private_apt() {
-    mkdir -p "$1/lists/partial" "$1/cache/archives/partial" || return
-    : >"$1/status" || return
-    cat >"$1/apt.conf" <<END
-#clear APT::Update;
-#clear APT::Default-Release;
-APT::Sandbox::User "root"; // its own user may not get into this directory
-APT::Get::AllowUnauthenticated "false";
-Acquire::AllowInsecureRepositories "false";
-Acquire::AllowWeakRepositories "false";
-Acquire::Languages "none";
-Acquire::http::Timeout "20";
-Acquire::https::Timeout "20";
-Dir::State "$1";
-Dir::State::lists "$1/lists";
-Dir::State::status "$1/status";
-Dir::Cache "$1/cache";
-Dir::Cache::archives "$1/cache/archives";
-Dir::Cache::pkgcache "$1/cache/pkgcache.bin";
-Dir::Cache::srcpkgcache "$1/cache/srcpkgcache.bin";
-Dir::Etc::sourceparts "/dev/null";
-Dir::Etc::preferences "/dev/null";
-Dir::Etc::preferencesparts "/dev/null";
-END
-}
-
 # Fetch the next release's libunicorn into $work/lib. It is verified by that
 # release's signature, which the keys of this machine's sources have to know.
 # Says what it is, or why not.
 fetch_library() {
-    next_sources "$release" "$next" "$work"
+    arch=$(dpkg --print-architecture)
+    next_sources "$release" "$next" "$work" "$arch"
     reason="the apt sources of this machine name no Debian main for $release"
     for source in "$work"/*.sources; do
         [ -f "$source" ] || break
-        rm -rf "$work/apt" "$work/download"
-        if private_apt "$work/apt" && mkdir "$work/download" &&
-            fetch_package "$source" && take_library; then
+        if open_source "$arch" && fetch_package && take_library; then
             return
         fi
     done
     return 1
 }
 
-private() {
-    command=$1
-    shift
-    "$command" -c "$work/apt/apt.conf" -o Dir::Etc::sourcelist="$source" \
-        "$@" 2>>"$work/log"
-}
-
-# The first that apt had to say against it.
-complaint() {
-    sed -n 's/^[EW]: //p' "$work/log" | head -n 1
-}
-
 # One package file, of one source's release, into $work/download.
 fetch_package() {
-    from=$(sed -n 's/^URIs: *//p' "$source")
-    : >"$work/log"
-    if ! private apt-get -q update --error-on=any >>"$work/log"; then
-        reason="no $next from $from: $(complaint)"
-        return 1
-    fi
-    if ! grep -qx 'Origin: Debian' "$work"/apt/lists/*Release; then
-        reason="$from is not Debian's"
-        return 1
-    fi
     package=$(private apt-cache pkgnames libunicorn2 | head -n 1)
     version=$(private apt-cache show --no-all-versions "$package" |
         sed -n 's/^Version: //p')
@@ -420,11 +286,7 @@ fetch_package() {
         reason="$next has libunicorn ${version:-not at all}"
         return 1
     fi
-    if ! (cd "$work/download" && private apt-get -q download "$package") \
-        >>"$work/log"; then
-        reason="no $package from $from: $(complaint)"
-        return 1
-    fi
+    download "$package"
 }
 
 # Unpack the library, and its licence beside it, if it can run on this release.
@@ -476,9 +338,52 @@ newer_unicorn() {
     fi
 }
 
+# ---- for another architecture ------------------------------------------
+
+foreign() {
+    case ${ARCH:-}:$(uname -m) in
+    :* | arm64:aarch64 | arm64:arm64 | x86_64:x86_64) return 1 ;;
+    esac
+}
+
+# Debian's Lua for it, of this release, as a static library.
+foreign_lua() {
+    case $ARCH in
+    arm64) arch=arm64 ;;
+    x86_64) arch=amd64 ;;
+    *) die "ARCH=$ARCH: use arm64 or x86_64" ;;
+    esac
+    folder=$(cache_folder)/$(debian_release)-$arch/liblua5.4-dev
+    case $1 in
+    fetch) cached "$(debian_release)" "$arch" liblua5.4-dev \
+        'usr/include/*.h usr/lib/*/liblua5.4.a' >/dev/null ;;
+    --cflags) echo "-I$folder" ;;
+    --libs) echo "$folder/liblua5.4.a" ;;
+    esac
+    [ -d "$folder" ] || die "no Lua 5.4 for $ARCH: run make deps ARCH=$ARCH"
+}
+
+# Unicorn's headers are the same on each, but not those beside them.
+foreign_unicorn() {
+    module=$(unicorn_module) && "$PKG_CONFIG" "$1" "$module" &&
+        echo "-idirafter $("$PKG_CONFIG" --variable=includedir "$module")"
+}
+
 case ${1:-} in
-lua) module=$(lua_module) && "$PKG_CONFIG" "$2" "$module" ;;
-unicorn) module=$(unicorn_module) && "$PKG_CONFIG" "$2" "$module" ;;
+lua)
+    if foreign; then
+        foreign_lua "$2"
+    else
+        module=$(lua_module) && "$PKG_CONFIG" "$2" "$module"
+    fi
+    ;;
+unicorn)
+    if foreign; then
+        foreign_unicorn "$2"
+    else
+        module=$(unicorn_module) && "$PKG_CONFIG" "$2" "$module"
+    fi
+    ;;
 '')
     [ "${DEPS:-}" != no ] || exit 0
     case ${WITH:-check} in
@@ -487,6 +392,7 @@ unicorn) module=$(unicorn_module) && "$PKG_CONFIG" "$2" "$module" ;;
     esac
     install_missing
     newer_unicorn
+    ! foreign || foreign_lua fetch
     ;;
 *) die "usage: deps.sh [lua FLAG | unicorn FLAG]" ;;
 esac
