@@ -5,6 +5,10 @@
 #   CLANG LLD PKG_CONFIG                the tools of these names
 #   WERROR=1                            warnings are errors
 #   SANITIZE=address,undefined          build ./hvlua-address-undefined
+#   ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu- STATIC=1
+#                                       build ./hvlua-arm64-static, for an arm64
+#                                       Linux; `make deps` with these brings its
+#                                       Lua. Each works without the others too
 #   HVF=fake                            with backend hvf, on what stands in for
 #                                       macOS's framework on Linux (tests/fakehv)
 #   V=1                                 show the commands
@@ -29,12 +33,21 @@ PKG_CONFIG ?= pkg-config
 CODESIGN ?= codesign
 
 comma := ,
+space := $(subst ,, )
 yes = $(filter-out 0 no,$($1))
 Q := $(if $(call yes,V),,@)
 
-# Each set of sanitizers has its objects and its program. HVF=fake has objects of
-# its own for the same program: what that is linked from is in a file of both.
-VARIANT := $(subst $(comma),-,$(SANITIZE))
+ifneq ($(CROSS_COMPILE),)
+ifeq ($(origin CC),default)
+CC := $(CROSS_COMPILE)gcc
+endif
+endif
+
+# Each architecture and set of sanitizers has its objects and its program. HVF=fake
+# has objects of its own for the same program: what that is linked from is in a file
+# of both.
+VARIANT := $(subst $(space),-,$(strip $(ARCH) $(if $(call yes,STATIC),static) \
+	$(subst $(comma), ,$(SANITIZE))))
 PLAIN := build/$(or $(VARIANT),obj)
 BUILD := $(PLAIN)$(addprefix -hvf-,$(filter fake,$(HVF)))
 PROGRAM := hvlua$(addprefix -,$(VARIANT))
@@ -63,7 +76,7 @@ all: $(PROGRAM) ## build ./hvlua (the default)
 # The output of command $2, for variable $1: run when a recipe first needs it.
 ask = $(eval $1 := $$(shell $2))$($1)
 
-TOOLS = CC='$(CC)' CLANG='$(CLANG)' LLD='$(LLD)' PKG_CONFIG='$(PKG_CONFIG)'
+TOOLS = ARCH='$(ARCH)' CC='$(CC)' CLANG='$(CLANG)' LLD='$(LLD)' PKG_CONFIG='$(PKG_CONFIG)'
 LUA_CFLAGS = $(call ask,LUA_CFLAGS,$(TOOLS) sh scripts/deps.sh lua --cflags)
 LUA_LIBS = $(call ask,LUA_LIBS,$(TOOLS) sh scripts/deps.sh lua --libs)
 UNICORN_CFLAGS = $(call ask,UNICORN_CFLAGS,\
@@ -79,7 +92,8 @@ SANITIZERS := $(if $(SANITIZE),-fsanitize=$(SANITIZE) \
 COMPILE = $(CC) -std=c11 -D_GNU_SOURCE -pthread -fPIC -fvisibility=hidden \
 	$(OWN_CALLS) -Icore $(WARNINGS) $(SANITIZERS) \
 	$(CPPFLAGS) $(CFLAGS) -MMD -MP
-LINK = $(CC) -pthread $(SANITIZERS) $(CFLAGS) $(LDFLAGS)
+LINK = $(CC) -pthread $(if $(call yes,STATIC),-static) $(SANITIZERS) \
+	$(CFLAGS) $(LDFLAGS)
 ASSEMBLE = $(CLANG) $(if $(call yes,WERROR),-Werror) -MMD -MP
 
 # What a link ends with. libunicorn is looked for in folder $1, where `make deps`
