@@ -42,15 +42,24 @@ int kvm_fail(const struct kvm_machine *m, const char *what, int error)
 
 /* ---- /dev/kvm ------------------------------------------------------------ */
 
+#ifdef __aarch64__
+#define NO_DEVICE                                                              \
+    "kvm: there is no /dev/kvm: the firmware has to start Linux at EL2, and "  \
+    "a "                                                                       \
+    "hypervisor that Linux runs in has to offer it nested virtualization"
+#else
+#define NO_DEVICE                                                              \
+    "kvm: there is no /dev/kvm: enable virtualization in the firmware, then "  \
+    "`sudo modprobe kvm_amd` (or kvm_intel)"
+#endif
+
 static const char *no_device(int error, char *buffer, size_t size)
 {
     switch (error) {
     case ENOENT:
     case ENODEV:
     case ENXIO:
-        return "kvm: there is no /dev/kvm: enable virtualization in the "
-               "firmware, "
-               "then `sudo modprobe kvm_amd` (or kvm_intel)";
+        return NO_DEVICE;
     case EACCES:
     case EPERM:
         return "kvm: no permission for /dev/kvm: `sudo usermod -aG kvm $USER`, "
@@ -197,7 +206,7 @@ static int make_vm(struct kvm_machine *m)
         return kvm_fail(m, "size of a vcpu", size < 0 ? errno : EPROTO);
     m->run_size = (size_t)size;
     do
-        m->vm = ioctl(m->dev, KVM_CREATE_VM, 0);
+        m->vm = ioctl(m->dev, KVM_CREATE_VM, kvm_vm_type(m->dev));
     while (m->vm < 0 && errno == EINTR);
     if (m->vm < 0)
         return kvm_fail(m, "make a machine", errno);
@@ -283,7 +292,7 @@ static int map_fail(const struct kvm_machine *m, const struct vmm_mem *mem,
                         "kvm: %s: this host's KVM uses a part of "
                         "it itself: map around that",
                         what);
-    if (error == EINVAL)
+    if (error == EINVAL || error == EFAULT)
         return vmm_fail(VMM_EHOST,
                         "kvm: %s: beyond what this host's KVM can "
                         "map: use lower addresses, or less",
@@ -464,18 +473,26 @@ static int run(struct kvm_vcpu *v)
     return rc == -EINTR ? KVM_INTERRUPTED : rc;
 }
 
-int kvm_enter(struct vmm_cpu *cpu)
+int kvm_enter_till_signal(struct vmm_cpu *cpu)
 {
     struct kvm_vcpu *v = cpu->host;
     int rc = KVM_OUTSIDE;
 
-    do {
-        step_in(v, false);
-        atomic_thread_fence(memory_order_seq_cst);
-        if (!vmm_poked(cpu))
-            rc = run(v);
-        step_out(v);
-    } while (rc == KVM_INTERRUPTED && !vmm_poked(cpu));
+    step_in(v, false);
+    atomic_thread_fence(memory_order_seq_cst);
+    if (!vmm_poked(cpu))
+        rc = run(v);
+    step_out(v);
+    return rc;
+}
+
+int kvm_enter(struct vmm_cpu *cpu)
+{
+    int rc;
+
+    do
+        rc = kvm_enter_till_signal(cpu);
+    while (rc == KVM_INTERRUPTED && !vmm_poked(cpu));
     return rc;
 }
 
@@ -487,5 +504,33 @@ int kvm_enter_once(struct kvm_vcpu *v, bool complete)
     rc = run(v);
     step_out(v);
     return rc;
+}
+
+/* ---- exits that every architecture has ----------------------------------- */
+
+void kvm_system_exit(const struct kvm_run *run, struct vmm_exit *exit)
+{
+    static const char *const events[] = {
+        [KVM_SYSTEM_EVENT_SHUTDOWN] = "the guest powered itself off",
+        [KVM_SYSTEM_EVENT_RESET] = "the guest reset itself",
+        [KVM_SYSTEM_EVENT_CRASH] = "the guest reported a crash",
+    };
+    uint32_t type = run->system_event.type;
+
+    if (type < sizeof events / sizeof events[0] && events[type]) {
+        exit->kind = VMM_SHUTDOWN;
+        snprintf(exit->why, sizeof exit->why, "%s", events[type]);
+    } else {
+        exit->kind = VMM_ERROR;
+        snprintf(exit->why, sizeof exit->why,
+                 "KVM system event %u, which hvlua does not know", type);
+    }
+}
+
+void kvm_unknown_exit(const struct kvm_run *run, struct vmm_exit *exit)
+{
+    exit->kind = VMM_ERROR;
+    snprintf(exit->why, sizeof exit->why,
+             "KVM exit %u, which hvlua does not know", run->exit_reason);
 }
 #endif

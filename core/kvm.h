@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* kvm.h - what kvm_x86*.c share with each other architecture's KVM: /dev/kvm,
- * the VM, memory slots, and a vCPU's way into the guest and out of it. Only
- * kvm*.c include this, or the kernel's header. */
+/* kvm.h - what kvm_x86*.c and kvm_arm64*.c share: /dev/kvm, the VM, memory slots,
+ * and a vCPU's way into the guest and out of it. Only kvm*.c include this, or the
+ * kernel's header. */
 #ifndef VMM_KVM_H
 #define VMM_KVM_H
 
@@ -40,6 +40,8 @@ struct kvm_vcpu {
 /* struct vmm_ops's probe. */
 const char *kvm_probe(char *buffer, size_t size);
 
+/* What the architecture's VMs are made with: KVM_CREATE_VM's argument. */
+unsigned long kvm_vm_type(int dev);
 /* Open /dev/kvm and make a VM. kvm_close copes with half-open. */
 int kvm_open(struct kvm_machine *m);
 void kvm_close(struct kvm_machine *m);
@@ -74,10 +76,15 @@ enum kvm_entered {
 /* Enter the guest until it leaves or the vCPU is poked. A signal that is not
  * ours does not end it. */
 int kvm_enter(struct vmm_cpu *cpu);
+/* The same, but any signal does. */
+int kvm_enter_till_signal(struct vmm_cpu *cpu);
 /* Enter once, without heed to pokes. `complete`: only finish the access that
  * is pending: KVM_INTERRUPTED, or KVM_LEFT where that has led to a further
  * exit. */
 int kvm_enter_once(struct kvm_vcpu *v, bool complete);
+/* Describe a KVM_EXIT_SYSTEM_EVENT; an exit that we have no words for. */
+void kvm_system_exit(const struct kvm_run *run, struct vmm_exit *exit);
+void kvm_unknown_exit(const struct kvm_run *run, struct vmm_exit *exit);
 /* A run has ended: before the next one this thread may block other signals. */
 void kvm_settled(void);
 

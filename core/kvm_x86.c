@@ -15,6 +15,12 @@
 
 /* ---- machines ------------------------------------------------------------ */
 
+unsigned long kvm_vm_type(int dev)
+{
+    (void)dev;
+    return 0;
+}
+
 /* Four pages below 4 GiB that Intel's KVM wants for itself on processors
  * without "unrestricted guest": an identity map and a task state segment. No
  * memory can be mapped there on such a host. QEMU puts them here too: below
@@ -232,24 +238,6 @@ static void internal_exit(struct kvm_x86 *x, struct vmm_exit *exit)
             run->internal.ndata ? run->internal.data[0] : 0, rip(x));
 }
 
-static void system_exit(const struct kvm_run *run, struct vmm_exit *exit)
-{
-    static const char *const events[] = {
-        [KVM_SYSTEM_EVENT_SHUTDOWN] = "the guest powered itself off",
-        [KVM_SYSTEM_EVENT_RESET] = "the guest reset itself",
-        [KVM_SYSTEM_EVENT_CRASH] = "the guest reported a crash",
-    };
-    uint32_t type = run->system_event.type;
-
-    if (type < sizeof events / sizeof events[0] && events[type]) {
-        exit->kind = VMM_SHUTDOWN;
-        WHY(exit, "%s", events[type]);
-    } else {
-        exit->kind = VMM_ERROR;
-        WHY(exit, "KVM system event %u, which hvlua does not know", type);
-    }
-}
-
 static void refused_exit(const struct kvm_run *run, struct vmm_exit *exit)
 {
     exit->kind = VMM_ERROR;
@@ -310,15 +298,14 @@ static bool describe(struct kvm_x86 *x, struct vmm_exit *exit)
         refused_exit(run, exit);
         return true;
     case KVM_EXIT_SYSTEM_EVENT:
-        system_exit(run, exit);
+        kvm_system_exit(run, exit);
         return true;
     case KVM_EXIT_IRQ_WINDOW_OPEN: /* inject() goes on before the next entry */
     case KVM_EXIT_SET_TPR: /* CR8 was lowered: nobody here waits for it */
     case KVM_EXIT_INTR:
         return false;
     default:
-        exit->kind = VMM_ERROR;
-        WHY(exit, "KVM exit %u, which hvlua does not know", run->exit_reason);
+        kvm_unknown_exit(run, exit);
         return true;
     }
 }
