@@ -86,6 +86,8 @@ struct vmm {
         unsigned ranges;
         uint32_t msi_first, msi_count;
     } gic;
+    bool has_doorbell; /* a store to doorbell is a hypercall */
+    uint64_t doorbell;
     struct vmm_mem *mem; /* sorted by range.at */
     size_t mems, mem_room;
     struct vmm_cpu *cpu[VMM_MAX_CPUS];
@@ -136,6 +138,9 @@ struct vmm_ops {
     int (*open)(struct vmm *vm);
     void (*close)(struct vmm *vm);
     uint64_t (*page_size)(const struct vmm *vm); /* NULL: 4096 */
+    /* Does the guest's hypercall instruction arrive? 0, or VMM_ENOTSUP with what
+     * to do instead. NULL: it does. */
+    int (*hypercalls)(struct vmm *vm);
 
     /* `size` bytes of zeroes, multiples of the page size, and what gives them
      * back, also after close(). NULL: vmm_allocate() will do. */
@@ -261,8 +266,9 @@ static inline bool vmm_poked(struct vmm_cpu *cpu)
     return atomic_load_explicit(&cpu->poke, memory_order_relaxed) != 0;
 }
 
-extern const struct vmm_ops vmm_kvm_x86_ops; /* Linux on x86_64 */
-extern const struct vmm_ops vmm_hvf_ops;     /* macOS on arm64 */
+extern const struct vmm_ops vmm_kvm_x86_ops;   /* Linux on x86_64 */
+extern const struct vmm_ops vmm_kvm_arm64_ops; /* Linux on arm64 */
+extern const struct vmm_ops vmm_hvf_ops;       /* macOS on arm64 */
 extern const struct vmm_ops vmm_unicorn_arm64_ops, vmm_unicorn_x86_ops;
 
 /* arm64, shared by the backends that get a syndrome (esr.c). */
@@ -299,6 +305,11 @@ void vmm_arm64_no_handler(struct vmm_exit *exit, uint64_t syndrome,
  * exception in its own registers: go back to before, as far as these tell, and
  * make *exit say so. */
 bool vmm_arm64_untake(struct vmm_cpu *cpu, struct vmm_exit *exit);
+
+/* A watchpoint as DBGWCR_EL1 has it; and, of an exit whose va it was that met one,
+ * the bytes that were watched (debug_arm64.c). */
+uint64_t vmm_arm64_watch_control(const struct vmm_watch *watch);
+void vmm_arm64_watched(const struct vmm_cpu *cpu, struct vmm_exit *exit);
 
 /* One load or store, decoded from its encoding (a64.c): for the accesses that
  * the syndrome does not describe. */

@@ -14,8 +14,10 @@ static const struct vmm_ops *const backends[] = {
 #if defined(__linux__) && defined(__x86_64__)
     &vmm_kvm_x86_ops,
 #endif
-    &vmm_unicorn_arm64_ops,
-    &vmm_unicorn_x86_ops,
+#if defined(__linux__) && defined(__aarch64__)
+    &vmm_kvm_arm64_ops,
+#endif
+    &vmm_unicorn_arm64_ops, &vmm_unicorn_x86_ops,
 };
 
 /* Every name a script may give, also where it is not built in: probing it then
@@ -24,7 +26,7 @@ static const struct {
     const char *name, *host;
 } known[] = {
     {"hvf", "hvf runs arm64 guests on macOS on Apple Silicon"},
-    {"kvm", "kvm runs x86_64 guests on Linux x86_64 hosts"},
+    {"kvm", "kvm runs guests of the host's own architecture on Linux"},
     {"unicorn", "unicorn runs arm64 and x86_64 guests"},
 };
 
