@@ -306,10 +306,8 @@ void vmm_arm64_no_handler(struct vmm_exit *exit, uint64_t syndrome,
  * make *exit say so. */
 bool vmm_arm64_untake(struct vmm_cpu *cpu, struct vmm_exit *exit);
 
-/* A watchpoint as DBGWCR_EL1 has it; and, of an exit whose va it was that met one,
- * the bytes that were watched (debug_arm64.c). */
+/* A watchpoint as DBGWCR_EL1 has it (watch_arm64.c). */
 uint64_t vmm_arm64_watch_control(const struct vmm_watch *watch);
-void vmm_arm64_watched(const struct vmm_cpu *cpu, struct vmm_exit *exit);
 
 /* One load or store, decoded from its encoding (a64.c): for the accesses that
  * the syndrome does not describe. */

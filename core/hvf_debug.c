@@ -19,8 +19,7 @@ enum {
     MDSCR_MDE = 1 << 15,
     CPSR_SS = 1 << 21,
     /* Enabled, at EL1 and EL0, for all bytes of an instruction. */
-    BREAK_ON = 1 | 3 << 1 | 0xf << 5,
-    WATCH_ON = 1 | 3 << 1
+    BREAK_ON = 1 | 3 << 1 | 0xf << 5
 };
 
 static unsigned slots(const struct hvf_cpu *h, unsigned shift)
@@ -56,15 +55,6 @@ int hvf_debug(struct vmm_cpu *cpu)
 
 /* ---- around an entry ----------------------------------------------------- */
 
-/* A watchpoint is on a doubleword, some of whose bytes count. */
-static uint64_t watch_control(const struct vmm_watch *w)
-{
-    uint64_t bytes = ((UINT64_C(1) << w->size) - 1) << (w->va & 7);
-
-    return WATCH_ON | (w->access & VMM_R ? 1 << 3 : 0) |
-           (w->access & VMM_W ? 1 << 4 : 0) | bytes << 5;
-}
-
 static void arm(struct hvf_cpu *h, bool on)
 {
     const struct vmm_debug *d = &h->cpu->debug;
@@ -79,7 +69,8 @@ static void arm(struct hvf_cpu *h, bool on)
         uint16_t n = (uint16_t)(8 * i);
 
         hvf_set_sys(h, DBGWVR + n, d->watch[i].va & ~UINT64_C(7));
-        hvf_set_sys(h, DBGWCR + n, on ? watch_control(&d->watch[i]) : 0);
+        hvf_set_sys(h, DBGWCR + n,
+                    on ? vmm_arm64_watch_control(&d->watch[i]) : 0);
     }
 }
 

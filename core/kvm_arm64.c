@@ -191,21 +191,30 @@ static int arm64_cpu_open(struct vmm_cpu *cpu)
     return rc;
 }
 
-static int arm64_irq(struct vmm_cpu *cpu, bool level)
+static int arm64_line(struct vmm_cpu *cpu, enum vmm_line line, bool level)
 {
-    const struct kvm_arm64 *a = cpu->host;
+    struct kvm_arm64 *a = cpu->host;
     const struct kvm_machine *m = a->vcpu.machine;
     struct kvm_irq_level irq = {
         .irq = KVM_ARM_IRQ_TYPE_CPU << KVM_ARM_IRQ_TYPE_SHIFT |
                (a->number & KVM_ARM_IRQ_VCPU_MASK) << KVM_ARM_IRQ_VCPU_SHIFT |
                (a->number >> 8 & KVM_ARM_IRQ_VCPU2_MASK)
                    << KVM_ARM_IRQ_VCPU2_SHIFT |
-               KVM_ARM_IRQ_CPU_IRQ,
+               (line == VMM_IRQ ? KVM_ARM_IRQ_CPU_IRQ : KVM_ARM_IRQ_CPU_FIQ),
         .level = level,
     };
 
     if (ioctl(m->vm, KVM_IRQ_LINE, &irq) < 0)
         return kvm_fail(m, "interrupt line", errno);
+    a->line[line] = level;
+    return 0;
+}
+
+static int arm64_line_at(struct vmm_cpu *cpu, enum vmm_line line, bool *level)
+{
+    const struct kvm_arm64 *a = cpu->host;
+
+    *level = a->line[line];
     return 0;
 }
 
@@ -230,7 +239,8 @@ const struct vmm_ops vmm_kvm_arm64_ops = {
     .kick = kvm_kick,
     .get = kvm_arm64_get,
     .set = kvm_arm64_set,
-    .irq = arm64_irq,
+    .line = arm64_line,
+    .line_at = arm64_line_at,
     .inject = vmm_arm64_inject,
     .debug = kvm_arm64_debug,
 };

@@ -60,6 +60,7 @@ struct kvm_arm64 {
     enum kvm_arm64_pending pending;
     struct vmm_a64_pieces
         access;           /* under way, where the kernel leaves it to us */
+    bool line[2];         /* enum vmm_line: as the script drives them */
     bool fired;           /* the timer's line is up, and that was told */
     unsigned events;      /* of the machine's, that this vCPU is over */
     struct vmm_exit held; /* to be given before the guest is entered again */

@@ -104,9 +104,11 @@ int kvm_arm64_debug_pass(struct kvm_arm64 *a, struct vmm_exit *exit)
 static int watched(struct kvm_arm64 *a, struct vmm_exit *exit)
 {
     struct vmm_exit hit = *exit;
+    uint32_t word;
+    bool known = kvm_arm64_instruction(a, kvm_arm64_pc(a), &word);
     int rc;
 
-    vmm_arm64_watched(a->cpu, &hit);
+    vmm_arm64_watched(a->cpu, known ? &word : NULL, &hit);
     rc = step_over(a, &a->held);
     *exit = hit;
     return rc;

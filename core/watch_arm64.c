@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* watch_arm64.c - which bytes an arm64 guest's instruction accesses, and what a
- * watchpoint's exit says of that. Shared by the backends whose host reports where
- * the access was, but not how wide it is. */
+/* watch_arm64.c - watchpoints of the arm64 debug registers; which bytes a guest's
+ * instruction accesses, and what a watchpoint's exit says of that. Shared by the
+ * backends whose host reports where the access was, but not how wide it is. */
 #include "backend.h"
 
 #define ADDRESS_BITS ((UINT64_C(1) << 56) - 1) /* less a tag */
@@ -50,4 +50,15 @@ bool vmm_arm64_watched(struct vmm_cpu *cpu, const uint32_t *instruction,
         return true;
     }
     return false;
+}
+
+/* Enabled, at EL1 and EL0. A watchpoint is on a doubleword, some of whose bytes
+ * count. */
+uint64_t vmm_arm64_watch_control(const struct vmm_watch *w)
+{
+    enum { WATCH_ON = 1 | 3 << 1, LOADS = 1 << 3, STORES = 1 << 4 };
+    uint64_t bytes = ((UINT64_C(1) << w->size) - 1) << (w->va & 7);
+
+    return WATCH_ON | (w->access & VMM_R ? LOADS : 0) |
+           (w->access & VMM_W ? STORES : 0) | bytes << 5;
 }
