@@ -298,8 +298,9 @@ bool a64_timer_fires(struct a64_engine *e);
 
 /* ---- unicorn_arm64_fp.c -------------------------------------------------- */
 
-/* In a hook: a block was translated. */
-void a64_fp_translated(struct a64_engine *e, uint64_t va, unsigned size);
+bool a64_is_fp(uint32_t instruction);
+/* A block was translated that has, or may have, such an instruction. */
+void a64_fp_translated(struct a64_engine *e, uint64_t va);
 /* The guest, or somebody for it, writes CPACR_EL1. */
 void a64_fp_control(struct a64_engine *e, uint64_t cpacr);
 /* With A64_HEED_FP: is there an instruction in this block that may not be executed? */

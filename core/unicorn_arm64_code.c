@@ -114,34 +114,44 @@ static const uint8_t *code_at(struct a64_engine *e, uint64_t va, uint64_t *left)
     return mem ? mem->host + (pa - mem->range.at) : NULL;
 }
 
-static unsigned block_cost(struct a64_engine *e, uint64_t va, uint64_t size)
+/* Also looks for floating point, and says yes where it has not seen all. */
+static unsigned block_cost(struct a64_engine *e, uint64_t va, uint64_t size,
+                           bool *fp)
 {
     unsigned sum = COST_BLOCK;
     uint64_t left = 0;
     const uint8_t *code = NULL;
 
+    *fp = false;
     for (; size >= 4 && sum < COST_LIMIT; size -= 4, va += 4) {
         uint32_t instruction;
 
         if (left < 4) {
             code = code_at(e, va, &left);
-            if (code == NULL)
-                return COST_LIMIT;
+            if (code == NULL || left < 4) /* the library aligns no PC */
+                break;
         }
         memcpy(&instruction, code, sizeof instruction);
         sum += cost(instruction);
+        *fp |= a64_is_fp(instruction);
         code += 4;
         left -= 4;
     }
-    return sum < COST_LIMIT ? sum : COST_LIMIT;
+    if (size < 4)
+        return sum < COST_LIMIT ? sum : COST_LIMIT;
+    *fp = true;
+    return COST_LIMIT;
 }
 
 /* Up to 2.1.1 a full buffer is a crash, which a guest can cause. How full it is
  * nobody tells, so that is reckoned, and the buffer emptied in time. */
 void a64_translated(struct a64_engine *e, uint64_t va, unsigned size)
 {
-    a64_fp_translated(e, va, size);
-    e->emitted += block_cost(e, va, size);
+    bool fp;
+
+    e->emitted += block_cost(e, va, size, &fp);
+    if (fp)
+        a64_fp_translated(e, va);
     if (e->emitted > e->budget)
         e->limit = 0;
 }

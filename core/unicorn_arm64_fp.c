@@ -10,7 +10,7 @@ enum { FPCR = 0xd51b4400, FPEN = 20 };
 static const uint32_t SYNDROME_FP = 0x1fe00000;
 
 /* Data processing; loads and stores; FPCR and FPSR. */
-static bool is_fp(uint32_t instruction)
+bool a64_is_fp(uint32_t instruction)
 {
     return (instruction & 0x0e000000) == 0x0e000000 ||
            (instruction & 0x0e000000) == 0x0c000000 ||
@@ -22,7 +22,7 @@ static bool contains_fp(struct a64_engine *e, uint64_t va, unsigned size)
     uint32_t instruction;
 
     for (; size >= 4; size -= 4, va += 4)
-        if (a64_instruction(e, va, &instruction) && is_fp(instruction))
+        if (a64_instruction(e, va, &instruction) && a64_is_fp(instruction))
             return true;
     return false;
 }
@@ -44,12 +44,10 @@ static void heed(struct a64_engine *e)
         e->heed &= (uint8_t)~A64_HEED_FP;
 }
 
-void a64_fp_translated(struct a64_engine *e, uint64_t va, unsigned size)
+void a64_fp_translated(struct a64_engine *e, uint64_t va)
 {
     uint64_t bit, *seen = place(e, va, &bit);
 
-    if (!contains_fp(e, va, size))
-        return;
     *seen |= bit;
     e->fp.any = true;
     heed(e);
@@ -77,7 +75,7 @@ bool a64_fp_next(struct a64_engine *e)
     uint32_t instruction;
 
     if (!a64_instruction(e, a64_reg(e, UC_ARM64_REG_PC), &instruction) ||
-        !is_fp(instruction))
+        !a64_is_fp(instruction))
         return false;
     e->syndrome = SYNDROME_FP;
     return true;
