@@ -32,9 +32,10 @@ static void leave(struct a64_engine *e, enum a64_leave why)
     e->m->u.emu_stop(e->uc);
 }
 
-/* Not in the way of the blocks that pass. */
-static __attribute__((noinline)) void stop_at(struct a64_engine *e, bool now,
-                                              uint64_t va, uint32_t size)
+/* Not in the way of the blocks that pass: it takes what on_block() has. */
+static __attribute__((noinline)) void stop_at(uc_engine *uc, uint64_t va,
+                                              uint32_t size,
+                                              struct a64_engine *e, bool now)
 {
     bool fp = !now && a64_fp_traps(e, va, size);
 
@@ -42,7 +43,7 @@ static __attribute__((noinline)) void stop_at(struct a64_engine *e, bool now,
         return;
     if (e->leave == A64_LEAVE_NOT)
         e->leave = fp ? A64_LEAVE_FP : A64_LEAVE_BLOCK;
-    e->m->u.emu_stop(e->uc);
+    e->m->u.emu_stop(uc);
 }
 
 /* Between blocks the engine can be stopped without the guest noticing. The stub
@@ -52,13 +53,12 @@ static void on_block(uc_engine *uc, uint64_t va, uint32_t size, void *ctx)
     struct a64_engine *e = ctx;
     bool now;
 
-    (void)uc;
     if (va == A64_STUB_ERET)
         return;
     e->end = va + size;
     now = is_time(e);
-    if (now || e->heed)
-        stop_at(e, now || e->heed & A64_HEED_TOLD, va, size);
+    if (__builtin_expect(now || e->heed, 0))
+        stop_at(uc, va, size, e, now || e->heed & A64_HEED_TOLD);
 }
 
 static void on_translated(uc_engine *uc, uc_tb *now, uc_tb *before, void *ctx)

@@ -150,7 +150,7 @@ void a64_translated(struct a64_engine *e, uint64_t va, unsigned size)
     bool fp;
 
     e->emitted += block_cost(e, va, size, &fp);
-    if (fp)
+    if (fp && e->exception != 0 && va != A64_STUB_ERET)
         a64_fp_translated(e, va);
     if (e->emitted > e->budget)
         e->limit = 0;
