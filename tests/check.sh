@@ -194,7 +194,7 @@ step_lint() {
     need clang-tidy || return 77
     build obj all || return
     flags="-std=c11 -D_GNU_SOURCE -Icore -Ibindings -Ibuild/obj
-        -Itests/fakehv -Itests/fakehv/include
+        -Itests/fakehv -Itests/fakehv/include -DHVF_LIBRARY=__FILE__
         -include $here/raises.h $(sh scripts/deps.sh lua --cflags)
         $(sh scripts/deps.sh unicorn --cflags)"
     export flags
