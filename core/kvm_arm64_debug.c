@@ -56,8 +56,17 @@ static void fill(const struct vmm_debug *d, bool step, bool points,
     }
 }
 
-/* A step that is armed while an access is pending would end behind that, and each
- * step is armed anew: the kernel counts it from there. */
+static int tell(struct kvm_arm64 *a, const struct kvm_guest_debug *g)
+{
+    if (ioctl(a->vcpu.fd, KVM_SET_GUEST_DEBUG, g) < 0)
+        return kvm_fail(a->vcpu.machine, "debug", errno);
+    a->debug = *g;
+    return 0;
+}
+
+/* A step that is armed while an access is pending would end behind that. One that
+ * was armed before an HVC is over behind it, before another instruction: so that
+ * is taken back first. */
 int kvm_arm64_arm(struct kvm_arm64 *a, bool step, bool points)
 {
     struct kvm_guest_debug g = {0};
@@ -67,12 +76,9 @@ int kvm_arm64_arm(struct kvm_arm64 *a, bool step, bool points)
     if (!step && memcmp(&g, &a->debug, sizeof g) == 0)
         return 0;
     rc = kvm_arm64_complete(a);
-    if (rc < 0)
-        return rc;
-    if (ioctl(a->vcpu.fd, KVM_SET_GUEST_DEBUG, &g) < 0)
-        return kvm_fail(a->vcpu.machine, "debug", errno);
-    a->debug = g;
-    return 0;
+    if (rc == 0 && a->debug.control & KVM_GUESTDBG_SINGLESTEP)
+        rc = tell(a, &(struct kvm_guest_debug){0});
+    return rc < 0 ? rc : tell(a, &g);
 }
 
 /* ---- past a breakpoint, and past a watched access ------------------------ */

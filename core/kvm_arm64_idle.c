@@ -181,21 +181,26 @@ static int start(struct kvm_arm64_machine *m)
 
 static _Thread_local int my_tid;
 
+void kvm_arm64_come_out(struct kvm_arm64 *a)
+{
+    atomic_fetch_add_explicit(&a->visits, 1, memory_order_relaxed);
+}
+
 int kvm_arm64_go_in(struct kvm_arm64 *a)
 {
+    int rc;
+
     if (my_tid == 0)
         my_tid = (int)syscall(SYS_gettid);
     atomic_store_explicit(&a->tid, my_tid, memory_order_relaxed);
     atomic_fetch_add(&a->visits, 1);
     if (a->started && !atomic_load(&a->machine->idler.dozing))
         return 0;
-    a->started = true;
-    return start(a->machine);
-}
-
-void kvm_arm64_come_out(struct kvm_arm64 *a)
-{
-    atomic_fetch_add_explicit(&a->visits, 1, memory_order_relaxed);
+    rc = start(a->machine);
+    a->started = rc == 0;
+    if (rc < 0)
+        kvm_arm64_come_out(a);
+    return rc;
 }
 
 static bool is_wfi(struct kvm_arm64 *a, uint64_t pc)

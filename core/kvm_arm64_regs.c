@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
 
 #include "kvm_arm64.h"
@@ -44,19 +45,35 @@ static int write_reg(const struct kvm_arm64 *a, uint64_t id, const void *value)
     return ioctl(a->vcpu.fd, KVM_SET_ONE_REG, &one) < 0 ? errno : 0;
 }
 
-static int fail(const struct kvm_arm64 *a, const char *what, uint32_t nr,
-                int error)
+/* `error` kept a register from being had, or from having that value. */
+static int fail(const struct kvm_arm64 *a, const char *what, int error)
 {
     if (error == ENOENT)
         return vmm_fail(VMM_ENOTSUP,
-                        "kvm: %s 0x%" PRIx32 ": this kernel does not have it",
-                        what, nr);
+                        "kvm: %s: this kernel does not have it for guests",
+                        what);
     if (error == EINVAL)
         return vmm_fail(VMM_ENOTSUP,
-                        "kvm: %s 0x%" PRIx32 ": this kernel does not let it "
-                        "have that value",
-                        what, nr);
+                        "kvm: %s: this kernel does not let it be that", what);
     return kvm_fail(a->vcpu.machine, what, error);
+}
+
+static int fail_nr(const struct kvm_arm64 *a, const char *class, uint32_t nr,
+                   int error)
+{
+    char what[40];
+
+    snprintf(what, sizeof what, "%s %" PRIu32, class, nr);
+    return fail(a, what, error);
+}
+
+static int fail_system(const struct kvm_arm64 *a, uint32_t nr, int error)
+{
+    char what[40];
+
+    snprintf(what, sizeof what, "system register S%u_%u_C%u_C%u_%u",
+             nr >> 14 & 3, nr >> 11 & 7, nr >> 7 & 15, nr >> 3 & 15, nr & 7);
+    return fail(a, what, error);
 }
 
 /* ---- the general ones ---------------------------------------------------- */
@@ -75,7 +92,7 @@ static int fetch(struct kvm_arm64 *a, unsigned place)
         return 0;
     error = read_reg(a, core_id(place), &a->core[place]);
     if (error)
-        return fail(a, "register", place, error);
+        return fail_nr(a, "register", place, error);
     a->have |= BIT(place);
     return 0;
 }
@@ -92,16 +109,31 @@ static int get_core(struct kvm_arm64 *a, unsigned place, uint64_t *value)
 }
 
 /* Of PSTATE not every value can be had: that is told at once. */
+static int write_pstate(const struct kvm_arm64 *a, uint64_t value)
+{
+    enum { MODE = 0x1f, EL0T = 0, EL1T = 4, EL1H = 5 };
+    uint32_t mode = value & MODE;
+    int error;
+
+    if (mode != EL0T && mode != EL1T && mode != EL1H)
+        return vmm_fail(VMM_EINVAL,
+                        "kvm: cpsr: mode 0x%" PRIx32
+                        ": use 0 (EL0t), 4 (EL1t) or 5 (EL1h)",
+                        mode);
+    error = write_reg(a, core_id(KVM_ARM64_PSTATE), &value);
+    return error ? fail(a, "cpsr", error) : 0;
+}
+
 static int set_core(struct kvm_arm64 *a, unsigned place, uint64_t value)
 {
-    if (place == KVM_ARM64_PSTATE) {
-        int error = write_reg(a, core_id(place), &value);
+    int rc = 0;
 
-        if (error)
-            return fail(a, "cpsr", (uint32_t)value, error);
-    } else {
+    if (place == KVM_ARM64_PSTATE)
+        rc = write_pstate(a, value);
+    else
         a->dirty |= BIT(place);
-    }
+    if (rc < 0)
+        return rc;
     a->core[place] = value;
     a->have |= BIT(place);
     return 0;
@@ -118,7 +150,7 @@ int kvm_arm64_flush(struct kvm_arm64 *a)
         int error = write_reg(a, core_id(place), &a->core[place]);
 
         if (error)
-            return fail(a, "register", place, error);
+            return fail_nr(a, "register", place, error);
         a->dirty &= ~BIT(place);
     }
     return 0;
@@ -212,7 +244,7 @@ static int get_system(struct kvm_arm64 *a, uint32_t nr, uint64_t *value)
     if (host_has(nr, value))
         return 0;
     error = read_reg(a, system_id(nr), value);
-    return error ? fail(a, "system register", nr, error) : 0;
+    return error ? fail_system(a, nr, error) : 0;
 }
 
 static int set_system(struct kvm_arm64 *a, uint32_t nr, uint64_t value)
@@ -222,7 +254,7 @@ static int set_system(struct kvm_arm64 *a, uint32_t nr, uint64_t value)
     if (place >= 0)
         return set_core(a, (unsigned)place, value);
     error = write_reg(a, system_id(nr), &value);
-    return error ? fail(a, "system register", nr, error) : 0;
+    return error ? fail_system(a, nr, error) : 0;
 }
 
 /* ---- registers, for core ------------------------------------------------- */
@@ -257,7 +289,7 @@ static int get_general(struct kvm_arm64 *a, uint32_t nr, uint64_t *value)
         return get_core(a, (unsigned)place, value);
     error = read_reg(a, float_id(nr), &word);
     if (error)
-        return fail(a, "register", nr, error);
+        return fail_nr(a, "register", nr, error);
     *value = word;
     return 0;
 }
@@ -273,7 +305,7 @@ static int set_general(struct kvm_arm64 *a, uint32_t nr, uint64_t value)
     if (place >= 0)
         return set_core(a, (unsigned)place, value);
     error = write_reg(a, float_id(nr), &word);
-    return error ? fail(a, "register", nr, error) : 0;
+    return error ? fail_nr(a, "register", nr, error) : 0;
 }
 
 int kvm_arm64_get(struct vmm_cpu *cpu, vmm_reg reg, union vmm_value *value)
@@ -289,9 +321,9 @@ int kvm_arm64_get(struct vmm_cpu *cpu, vmm_reg reg, union vmm_value *value)
         return get_system(a, nr, &value->u64);
     case VMM_VECTOR:
         error = read_reg(a, vector_id(nr), value->bytes);
-        return error ? fail(a, "vector", nr, error) : 0;
+        return error ? fail_nr(a, "vector", nr, error) : 0;
     default:
-        return fail(a, "register class", VMM_REG_CLASS(reg), ENOENT);
+        return fail_nr(a, "register class", VMM_REG_CLASS(reg), ENOENT);
     }
 }
 
@@ -309,9 +341,9 @@ int kvm_arm64_set(struct vmm_cpu *cpu, vmm_reg reg,
         return set_system(a, nr, value->u64);
     case VMM_VECTOR:
         error = write_reg(a, vector_id(nr), value->bytes);
-        return error ? fail(a, "vector", nr, error) : 0;
+        return error ? fail_nr(a, "vector", nr, error) : 0;
     default:
-        return fail(a, "register class", VMM_REG_CLASS(reg), ENOENT);
+        return fail_nr(a, "register class", VMM_REG_CLASS(reg), ENOENT);
     }
 }
 

@@ -13,6 +13,9 @@
 
 enum { EC_HVC = 0x16, EC_SMC = 0x17, EC_DATA = 0x24 };
 
+/* What the exit's reason is to arm64 scripts, also where KVM has other numbers. */
+enum { CANCELLED, EXCEPTION, TIMER };
+
 /* ---- accesses ------------------------------------------------------------ */
 
 /* The kernel does this on any entry; with immediate_exit it does no more. */
@@ -140,7 +143,7 @@ static void describe(struct kvm_arm64 *a, struct vmm_exit *exit)
 {
     const struct kvm_run *run = a->vcpu.run;
 
-    exit->reason = run->exit_reason;
+    exit->reason = EXCEPTION;
     switch (run->exit_reason) {
     case KVM_EXIT_MMIO:
         mmio_exit(a, exit);
@@ -193,7 +196,7 @@ static bool timer_exit(struct kvm_arm64 *a, struct vmm_exit *exit)
     if (!news)
         return false;
     exit->kind = VMM_TIMER;
-    exit->reason = KVM_EXIT_INTR;
+    exit->reason = TIMER;
     return true;
 }
 
@@ -234,8 +237,6 @@ int kvm_arm64_enter(struct kvm_arm64 *a, struct vmm_exit *exit)
         exit->kind = VMM_KICK;
     else if (rc == KVM_INTERRUPTED)
         kvm_arm64_idle_exit(a, exit);
-    if (exit->kind == VMM_KICK)
-        exit->reason = KVM_EXIT_INTR;
     return 0;
 }
 
@@ -249,7 +250,7 @@ static int go_on(struct kvm_arm64 *a, struct vmm_exit *exit)
         rc = kvm_arm64_enter(a, exit);
         if (rc < 0 || exit->kind != VMM_NONE)
             return rc;
-        left = exit->reason != 0;
+        left = exit->reason != CANCELLED;
         if (left && a->cpu->debug.step) {
             exit->kind = VMM_STEP; /* over what concerns nobody else */
             return 0;

@@ -358,7 +358,7 @@ struct vmm_exit {
     enum vmm_kind kind;
     /* raw, as the hardware or host says it */
     uint32_t
-        reason; /* arm64: 0 cancelled, 1 exception, 2 timer; kvm: KVM_EXIT_* */
+        reason; /* arm64: 0 cancelled, 1 exception, 2 timer; x86: KVM_EXIT_* */
     uint8_t ec; /* arm64: syndrome's exception class */
     uint64_t syndrome; /* arm64: ESR_EL2 */
     uint64_t va; /* arm64: FAR_EL2; faults: the faulting virtual address */
