@@ -26,19 +26,20 @@ end
 
 -- ---- traps to the host -------------------------------------------------
 
-on("hvc and smc, with their immediates", function(open)
-    local vm, cpu = guest(open, [[
+on("hvc and smc, with their immediates", function(open, backend)
+    local imm = backend == "kvm" and 0 or 0xffff -- it answers other smc itself
+    local vm, cpu = guest(open, ([[
         mov   x0, #5
         hvc   #0x1234
-        smc   #0xffff
+        smc   #%d
         hvc   #0
-    ]])
+    ]]):format(imm))
     local e = vm:run()
     t.eq({ e.kind, e.imm, e.nr, e.ec, e.reason, e.syndrome },
         { "hvc", 0x1234, 5, 0x16, 1, 0x5a001234 })
     t.eq(cpu.pc, 0x1008)
     e = vm:run()
-    t.eq({ e.kind, e.imm, e.ec, cpu.pc }, { "smc", 0xffff, 0x17, 0x100c })
+    t.eq({ e.kind, e.imm, e.ec, cpu.pc }, { "smc", imm, 0x17, 0x100c })
     t.eq(vm:run().imm, 0)
 end)
 
@@ -50,7 +51,9 @@ on("wfi is behind the guest when it exits", function(open)
     t.eq(cpu.x5, 1)
 end)
 
-on("mmio loads of every size and sign", function(open)
+on("mmio loads of every size and sign", function(open, backend)
+    -- What KVM completes it completes by the syndrome.
+    local no_sign = backend == "kvm" and os.getenv "HVLUA_NESTED"
     local cases = {
         { "ldrb w2, [x1]", 1, 0x80, 0x80 },
         { "ldrh w2, [x1]", 2, 0x8000, 0x8000 },
@@ -65,6 +68,9 @@ on("mmio loads of every size and sign", function(open)
         { "ldrb w2, [x1]", 1, -1, 0xff },
     }
     for _, case in ipairs(cases) do
+        if no_sign and case[1]:find "^ldrs" then
+            case[4] = case[3]
+        end
         local vm, cpu = guest(open, case[1] .. "\n hvc #0", { x1 = DEVICE, x2 = -1 })
         local log = device(vm, case[3])
         t.eq(vm:run().kind, "hvc", case[1])
@@ -170,7 +176,10 @@ on("writes to memory without w are mmio writes, reads are not", function(open)
     t.eq(vm:u64(0x300000), 7)
 end)
 
-on("code in memory without x is a fault", function(open)
+on("code in memory without x is a fault", function(open, backend)
+    if backend == "kvm" then
+        t.skip "kvm enforces only the w of prot"
+    end
     local vm, cpu = guest(open, "br x1", { x1 = 0x300000 })
     vm:map { at = 0x300000, size = "16K", prot = "rw" }
     vm:u32(0x300000, 0xd503201f)
@@ -180,9 +189,13 @@ on("code in memory without x is a fault", function(open)
     t.eq(cpu.pc, 0x300000)
 end)
 
-on("code where no memory is, is a fault", function(open)
+on("code where no memory is, is a fault", function(open, backend)
     local vm, cpu = guest(open, "br x1", { x1 = 0x40000000 })
     local e = vm:run()
+    if backend == "kvm" then -- tells the guest first, which has no handler for it
+        t.eq({ e.kind, e.vector, cpu.pc }, { "fault", 0x200, 0x200 })
+        return
+    end
     t.eq({ e.kind, e.ec, e.pa }, { "fault", 0x20, 0x40000000 })
     t.eq(cpu.pc, 0x40000000)
 end)
@@ -204,7 +217,10 @@ on("memory mapped and unmapped between runs", function(open)
     end
 end)
 
-on("system registers that nobody has", function(open)
+on("system registers that nobody has", function(open, backend)
+    if backend == "kvm" then
+        t.skip "to kvm's guests they are undefined instructions: see kvm_arm64.lua"
+    end
     local vm, cpu = guest(open, [[
         mrs   x2, s3_0_c15_c2_1
         msr   s3_0_c15_c2_1, x3

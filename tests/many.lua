@@ -6,7 +6,7 @@
 local t = ...
 
 -- Sanitizers keep much of what was freed; that for addresses looks for leaks itself.
-local COUNT = t.sanitized and 600 or 10000
+local COUNT = t.sanitized and 600 or t.fewer(10000)
 
 -- KiB by which the last quarter may surpass the first: 140 bytes for each machine.
 -- libunicorn loses 32 of them by itself. What stands in for Hypervisor.framework keeps

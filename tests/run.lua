@@ -22,6 +22,8 @@
 --   t.hvlua                     the program under test, t.folder its folder
 --   t.sanitized                 is it built with a sanitizer?
 --   t.double                    is its backend hvf on the double (tests/fakehv)?
+--   t.fewer(n)                  how often to do what takes long: n times, or where
+--                               the machine is emulated itself, a tenth of that
 
 local hv = require "hv"
 local core = require "hv.core"
@@ -136,6 +138,10 @@ function t.raises(fn, text)
         error(("raised %q, without %q"):format(tostring(why), text), 2)
     end
     return why
+end
+
+function t.fewer(n)
+    return os.getenv "HVLUA_NESTED" and n // 10 or n
 end
 
 function t.skip(why)
