@@ -283,6 +283,7 @@ bench: all $(BENCH) $(BENCH_MODULES) ## compare with C on Linux; ARGS=... goes t
 
 include tests/fuzz/fuzz.mk
 include tests/check/macos/macos.mk
+include tests/nested/nested.mk
 
 clean: ## remove what was built; build/deps stays
 	@for made in build/*; do \

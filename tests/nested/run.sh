@@ -1,0 +1,111 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# run.sh - the tests on real KVM, in machines that QEMU emulates: `make test-nested`.
+#
+#   run.sh [boot...]     each of arm64-6.12 arm64-6.1 x86_64-6.12
+#
+# Two machines run at a time. Reads ARGS, patterns of titles as for `make test`.
+# Their kernels and their shell are Debian's (scripts/apt.sh), kept in the cache.
+# Last line: N passed, N failed, N skipped
+set -u -o pipefail
+cd "$(dirname "$0")/../.." || exit
+. scripts/apt.sh
+
+out=build/nested
+limit=${NESTED_TIMEOUT:-900} # seconds that a machine may take
+
+# What each boot is: architecture, release of Debian.
+boot_of() {
+    case $1 in
+    arm64-6.12) arch=arm64 release=trixie ;;
+    arm64-6.1) arch=arm64 release=bookworm ;;
+    x86_64-6.12) arch=x86_64 release=trixie ;;
+    *)
+        echo "run.sh: no boot \"$1\": there are arm64-6.12 arm64-6.1 x86_64-6.12" >&2
+        return 2
+        ;;
+    esac
+    case $arch in
+    arm64) debian=arm64 qemu=qemu-system-aarch64 modules= ;;
+    x86_64) debian=amd64 qemu=qemu-system-x86_64 modules='*/irqbypass.ko*
+        */ccp.ko* */kvm.ko* */kvm-amd.ko*' ;;
+    esac
+}
+
+need() {
+    for tool; do
+        command -v "$tool" >/dev/null || {
+            echo "no $tool: make deps WITH=check" >&2
+            return 1
+        }
+    done
+}
+
+# Everything of the machine in one folder, then in one archive.
+pack() {
+    local root=$out/$1.root folder
+    rm -rf "$root"
+    mkdir -p "$root"/{bin,dev,proc,sys,tmp,modules} "$root/hvlua/build/nested" &&
+        cp "$busybox/busybox" "$root/bin" && ln -s busybox "$root/bin/sh" &&
+        cp tests/nested/init.sh "$root/init" && chmod +x "$root/init" || return
+    for folder in $modules; do
+        cp "$kernel"/${folder#*/} "$root/modules" || return
+    done
+    find "$root/modules" -name '*.xz' -exec xz -d {} +
+    git ls-files -z | tar -c --null -T - | tar -x -C "$root/hvlua" &&
+        cp -r build/guests "$root/hvlua/build" &&
+        cp -r "build/$arch-static/tests" "$root/hvlua/build/nested" &&
+        find "$root/hvlua/build/nested" -name '*.[od]' -delete &&
+        cp "hvlua-$arch-static" "$root/hvlua/hvlua" &&
+        cp "build/$arch-static/ask" "$root/bin/clang" &&
+        ln -s clang "$root/bin/ld.lld" &&
+        cp tests/nested/getconf.sh "$root/bin/getconf" &&
+        cp tests/nested/yes.sh "$root/bin/yes.sh" || return
+    printf 'exec ./hvlua tests/run.lua %s\n' "${ARGS:-}" >"$root/run.sh"
+    (cd "$root" && find . | cpio --quiet -o -H newc) >"$out/$1.cpio"
+}
+
+machine() {
+    case $arch in
+    # Without SVE, by which memcpy() would write code past QEMU 7.2's notice.
+    arm64) echo -machine virt,virtualization=on,gic-version=3 \
+        -cpu max,pauth-impdef=on,sve=off,sme=off -smp 2 -append console=ttyAMA0 ;;
+    # One processor: QEMU 7.2 loses int3 that one patches into another's code.
+    x86_64) echo -machine q35 -cpu max,+svm,+npt -smp 1 -append console=ttyS0 ;;
+    esac
+}
+
+boot() {
+    local name=$1 kernel busybox answers=$out/$1.answers
+    boot_of "$name" && need "$qemu" cpio xz timeout &&
+        kernel=$(cached "$release" "$debian" "linux-image-$debian" \
+            "boot/vmlinuz-* $modules") &&
+        busybox=$(cached "$release" "$debian" busybox-static '*bin/busybox') &&
+        pack "$name" || return
+    rm -f "$answers"
+    mkfifo "$answers" || return
+    # shellcheck disable=SC2046,SC2086
+    set -- $(machine)
+    timeout "$limit" "$qemu" "${@:1:$#-1}" \
+        "${!#} panic=-1 quiet loglevel=1" \
+        -m 1536 -display none -monitor none -serial stdio -no-reboot \
+        -kernel "$kernel"/vmlinuz-* -initrd "$out/$name.cpio" <"$answers" |
+        ./hvlua tests/nested/host.lua "$name" "$answers" | tee "$out/$name.tap"
+}
+
+boots=("$@")
+[ $# != 0 ] || boots=(arm64-6.12 x86_64-6.12 arm64-6.1)
+for name in "${boots[@]}"; do
+    boot_of "$name" || exit
+done
+mkdir -p "$out"
+failed_boots=0
+for name in "${boots[@]}"; do
+    while (($(jobs -rp | wc -l) >= 2)); do
+        wait -n || failed_boots=$((failed_boots + 1))
+    done
+    boot "$name" &
+done
+while [ -n "$(jobs -p)" ]; do
+    wait -n || failed_boots=$((failed_boots + 1))
+done
