@@ -360,14 +360,37 @@ static void check_handler(lua_State *L, const char *what)
                    lua_isnone(L, 3) ? "nothing" : luaL_typename(L, 3));
 }
 
+/* vm:hypercall { via = "mmio", at = } */
+static int hypercall_via(lua_State *L, struct machine *m)
+{
+    static const char *const names[] = {"via", "at", NULL};
+    const char *via;
+
+    obj_method(L, 1, "hypercall");
+    obj_fields(L, 2, "hypercall", names);
+    obj_field(L, 2, "via");
+    via = obj_string(L, -1, "hypercall: via", "\"mmio\"");
+    if (strcmp(via, "mmio") != 0)
+        return luaL_error(L, "hypercall: via: \"%s\": use \"mmio\"", via);
+    obj_field(L, 2, "at");
+    if (vmm_doorbell(m->vm, obj_address(L, -1, "hypercall: at")) < 0)
+        return obj_fail(L);
+    return 0;
+}
+
 /* vm:hypercall(nr, fn | nil) */
 int vm_hypercall(lua_State *L)
 {
     struct machine *m = vm_self(L);
-    uint64_t nr = obj_integer(L, 2, "hypercall: number");
+    uint64_t nr;
     int args;
 
+    if (lua_istable(L, 2))
+        return hypercall_via(L, m);
+    nr = obj_integer(L, 2, "hypercall: number");
     check_handler(L, "hypercall");
+    if (!lua_isnil(L, 3) && vmm_hypercalls(m->vm) < 0)
+        return obj_fail(L);
     args = lua_isnil(L, 3) ? -1 : declared(L);
     lua_getiuservalue(L, 1, UV_HYPERCALLS);
     lua_pushvalue(L, 3);

@@ -71,15 +71,23 @@ int vmm_answer(struct vmm_cpu *cpu, uint64_t value)
     return answer(cpu, value);
 }
 
-/* The x86 hypercall conduit is a port; x0 and rax hold the number. */
+/* x86's own conduit is a port, and each architecture's may be a doorbell. */
+static bool is_hypercall(const struct vmm *vm, const struct vmm_exit *exit)
+{
+    if (exit->kind == VMM_IO)
+        return exit->write && exit->port == vm->hypercall_port;
+    return exit->kind == VMM_MMIO && vm->has_doorbell && exit->write &&
+           exit->addr == vm->doorbell;
+}
+
+/* x0 and rax hold the number. */
 static int as_hypercall(struct vmm_cpu *cpu, struct vmm_exit *exit)
 {
     bool arm = cpu->vm->arch == VMM_ARM64;
     union vmm_value nr;
     int rc;
 
-    if (exit->kind == VMM_IO && exit->write &&
-        exit->port == cpu->vm->hypercall_port && !arm)
+    if (is_hypercall(cpu->vm, exit))
         exit->kind = VMM_HVC;
     if (exit->kind != VMM_HVC && exit->kind != VMM_SMC)
         return 0;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* vm.c - machines: which backend, open, close. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -282,6 +283,25 @@ const char *vmm_backend(const struct vmm *vm)
 uint16_t vmm_hypercall_port(const struct vmm *vm)
 {
     return vm->hypercall_port;
+}
+
+int vmm_hypercalls(struct vmm *vm)
+{
+    if (vm->has_doorbell || !vm->ops->hypercalls)
+        return 0;
+    return vm->ops->hypercalls(vm);
+}
+
+int vmm_doorbell(struct vmm *vm, uint64_t at)
+{
+    if (vmm_mem_at(vm, at))
+        return vmm_fail(VMM_EINVAL,
+                        "doorbell: there is memory at 0x%" PRIx64
+                        ": it takes an address without any",
+                        at);
+    vm->has_doorbell = true;
+    vm->doorbell = at;
+    return 0;
 }
 
 bool vmm_running(const struct vmm *vm)

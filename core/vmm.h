@@ -109,6 +109,13 @@ void vmm_close(struct vmm *vm);
 enum vmm_arch vmm_arch(const struct vmm *vm);
 const char *vmm_backend(const struct vmm *vm);
 uint16_t vmm_hypercall_port(const struct vmm *vm);
+
+/* Do hypercalls by the guest's own instruction, or by its port, arrive? 0, or
+ * VMM_ENOTSUP with what to do instead: such as a doorbell. */
+int vmm_hypercalls(struct vmm *vm);
+/* From now on a store to this guest physical address, at which there is no memory,
+ * is a hypercall too, whatever is stored: on any host, for any guest. */
+int vmm_doorbell(struct vmm *vm, uint64_t at);
 bool vmm_running(const struct vmm *vm);
 /* What became of ipa_size and el2; VMM_ENOTSUP where there is no such choice. */
 int vmm_ipa_size(const struct vmm *vm, uint32_t *bits);

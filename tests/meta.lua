@@ -318,6 +318,9 @@ t.on("options of methods and devices", function(open, _, arch)
     end)
     local vm, device = open { memory = "64K" }, hv.device
     check_options("hv.run.options", function(opts) vm:run(opts) end)
+    check_options("hv.doorbell", function(opts) vm:hypercall(opts) end, function()
+        return { via = "mmio", at = 1 << 30 }
+    end)
     local cpu = vm:vcpu()
     check_options("hv.event." .. arch, function(event) cpu:inject(event) end)
     check_options("hv.pl011.options", function(opts) device.pl011(vm, opts) end)

@@ -385,9 +385,18 @@ function machine:vcpu(registers) end
 --- Handle the hypercall of this number; nil removes the handler. arm64: `hvc`, number
 --- in x0, arguments x1-x7, results x0-x3. x86_64: `out %al, $0xe8`, number in rax,
 --- arguments rdi rsi rdx rcx r8 r9, results rax rdx.
+--- With a table: from now on a store to `at`, a guest physical address without memory,
+--- is a hypercall too, whatever is stored. That works on any host: kvm on arm64 needs
+--- it where Linux is older than 6.4, and raises if there is none.
 ---@param nr integer
 ---@param handler hv.hypercall?
+---@overload fun(self: hv.machine, doorbell: hv.doorbell)
 function machine:hypercall(nr, handler) end
+
+--- What vm:hypercall{} takes.
+---@class hv.doorbell
+---@field via "mmio" by a store
+---@field at hv.address to where: an address without memory
 
 --- Handle exits of one kind that no hypercall handler or device takes; nil removes
 --- the handler. To a read (mmio, io, sysreg) it returns the integer that the guest
