@@ -31,6 +31,8 @@ enum {
     EL0T = 0,
     EL1T = 4,
     EL1H = 5,
+    EL2T = 8,
+    EL2H = 9,
     DAIF = 0x3c0,
     SS = 1 << 21,
     PAN = 1 << 22,
@@ -58,10 +60,12 @@ int vmm_arm64_mode(const struct vmm_cpu *cpu, uint64_t cpsr)
 
     if (mode == EL0T || mode == EL1T || mode == EL1H)
         return 0;
-    return vmm_fail(VMM_EINVAL,
-                    "%s: cpsr: mode 0x%" PRIx64
-                    ": use 0 (EL0t), 4 (EL1t) or 5 (EL1h)",
-                    cpu->vm->ops->name, mode);
+    if (cpu->vm->el2 && (mode == EL2T || mode == EL2H))
+        return 0;
+    return vmm_fail(
+        VMM_EINVAL,
+        "%s: cpsr: mode 0x%" PRIx64 ": use 0 (EL0t), 4 (EL1t) or 5 (EL1h)%s",
+        cpu->vm->ops->name, mode, cpu->vm->el2 ? ", 8 (EL2t) or 9 (EL2h)" : "");
 }
 
 static int get(struct vmm_cpu *cpu, vmm_reg reg, uint64_t *value)

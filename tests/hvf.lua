@@ -88,6 +88,12 @@ el2:    .org  el2 + 0x400
     t.eq({ cpu.x9, cpu.x1, cpu.x2, cpu.hcr_el2, cpu.esr_el2 },
          { 8, 5, 0x5a000007, 1 << 31, 0x5a000007 })
     t.raises(function() return cpu.svcr end, "svcr: needs SME")
+    for _, mode in ipairs { 0x3c0, 0x3c4, 0x3c5, 0x3c8, 0x3c9 } do
+        cpu.cpsr = mode
+        t.eq(cpu.cpsr, mode)
+    end
+    t.raises(function() cpu.cpsr = 0x3cd end, "cpsr: mode 0xd: use 0 (EL0t), 4 (EL1t) or 5 "
+        .. "(EL1h), 8 (EL2t) or 9 (EL2h)")
     vm:close()
     local other = open():vcpu()
     t.raises(function() return other.hcr_el2 end, "hcr_el2: needs EL2: hv.vm { el2 = true }")
