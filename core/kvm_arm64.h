@@ -71,8 +71,9 @@ struct kvm_arm64 {
     _Atomic bool looked, slept;
     bool started; /* it knows that there is an idler */
     /* debugging */
-    struct kvm_guest_debug debug; /* what the kernel has been told */
-    bool broke;                   /* the last exit was VMM_BREAK at broke_at */
+    bool told;         /* the kernel knows what the debugger wants, */
+    bool step, points; /* and that much of it */
+    bool broke;        /* the last exit was VMM_BREAK at broke_at */
     uint64_t broke_at;
 };
 

@@ -15,7 +15,7 @@ enum { BREAK_ON = 1 | 3 << 1 | 0xf << 5 };
 
 int kvm_arm64_debug(struct vmm_cpu *cpu)
 {
-    const struct kvm_arm64 *a = cpu->host;
+    struct kvm_arm64 *a = cpu->host;
     const struct vmm_debug *d = &cpu->debug;
     unsigned breaks =
         (unsigned)kvm_cap(a->vcpu.machine, KVM_CAP_GUEST_DEBUG_HW_BPS);
@@ -30,6 +30,7 @@ int kvm_arm64_debug(struct vmm_cpu *cpu)
         return vmm_fail(VMM_ENOTSUP,
                         "kvm: watchpoint: this processor has %u at a time",
                         watches);
+    a->told = false;
     return 0;
 }
 
@@ -56,29 +57,38 @@ static void fill(const struct vmm_debug *d, bool step, bool points,
     }
 }
 
-static int tell(struct kvm_arm64 *a, const struct kvm_guest_debug *g)
+static int tell(const struct kvm_arm64 *a, const struct kvm_guest_debug *g)
 {
     if (ioctl(a->vcpu.fd, KVM_SET_GUEST_DEBUG, g) < 0)
         return kvm_fail(a->vcpu.machine, "debug", errno);
-    a->debug = *g;
     return 0;
 }
 
 /* A step that is armed while an access is pending would end behind that. One that
  * was armed before an HVC is over behind it, before another instruction: so that
  * is taken back first. */
-int kvm_arm64_arm(struct kvm_arm64 *a, bool step, bool points)
+static int arm(struct kvm_arm64 *a, bool step, bool points)
 {
     struct kvm_guest_debug g = {0};
     int rc;
 
     fill(&a->cpu->debug, step, points, &g);
-    if (!step && memcmp(&g, &a->debug, sizeof g) == 0)
-        return 0;
     rc = kvm_arm64_complete(a);
-    if (rc == 0 && a->debug.control & KVM_GUESTDBG_SINGLESTEP)
+    if (rc == 0 && a->step)
         rc = tell(a, &(struct kvm_guest_debug){0});
-    return rc < 0 ? rc : tell(a, &g);
+    if (rc == 0)
+        rc = tell(a, &g);
+    a->told = rc == 0;
+    a->step = step;
+    a->points = points;
+    return rc;
+}
+
+int kvm_arm64_arm(struct kvm_arm64 *a, bool step, bool points)
+{
+    if (a->told && !step && !a->step && points == a->points)
+        return 0;
+    return arm(a, step, points);
 }
 
 /* ---- past a breakpoint, and past a watched access ------------------------ */

@@ -3,9 +3,9 @@
  * backends do: a WFI, in which the kernel waits for an interrupt, and code that
  * can only fault for ever, because nothing is at its vector.
  *
- * A thread of the machine's looks every millisecond who is still in the same visit
- * to the guest. Whoever sleeps there is in a WFI; who has been there for long is
- * asked to show where it is. Nothing of that costs an exit anything. */
+ * A thread of the machine's looks every millisecond or few who is still in the same
+ * visit to the guest. Whoever sleeps there is in a WFI; who has been there for long is
+ * asked to show where it is. Exits pay next to nothing for that. */
 #include "backend.h"
 
 #if defined(__linux__) && defined(__aarch64__)
@@ -19,9 +19,10 @@
 #include "thread.h"
 
 enum {
-    LOOK = 1000000, /* nanoseconds between two looks */
-    PATIENCE = 50,  /* looks at one visit, until it has to show itself */
-    DOZE = 100,     /* looks without a visit, until the thread waits */
+    LOOK = 1000000,        /* nanoseconds between two looks, */
+    LONG_LOOK = 16 * LOOK, /* at those who come and go */
+    PATIENCE = 50,         /* looks at one visit, until it has to show itself */
+    DOZE = 100,            /* looks without a visit, until the thread waits */
     EC_WFX = 0x01
 };
 
@@ -45,16 +46,20 @@ static bool sleeps(const struct kvm_arm64 *a)
     return state == 'S';
 }
 
-/* True: it is in the guest. */
-static bool look_at(struct kvm_arm64 *a)
+/* What there was to see, the most of all vCPUs. */
+enum { NOBODY, COMES_AND_GOES, STAYS };
+
+static int look_at(struct kvm_arm64 *a)
 {
     unsigned visits = atomic_load(&a->visits);
     bool slept;
 
     if (visits % 2 == 0 || visits != a->seen) {
+        bool there = visits % 2 || visits != a->seen;
+
         a->seen = visits;
         a->looks = 0;
-        return visits % 2;
+        return there ? COMES_AND_GOES : NOBODY;
     }
     slept = sleeps(a);
     if (slept || ++a->looks % PATIENCE == 0) {
@@ -62,25 +67,28 @@ static bool look_at(struct kvm_arm64 *a)
         atomic_store(&a->looked, true);
         kvm_kick(a->cpu);
     }
-    return true;
+    return STAYS;
 }
 
-static bool look(struct kvm_arm64_machine *m)
+static int look(struct kvm_arm64_machine *m)
 {
-    bool any = false;
+    int most = NOBODY;
 
     for (unsigned i = 0; i < VMM_MAX_CPUS; i++)
-        if (m->cpu[i])
-            any |= look_at(m->cpu[i]);
-    return any;
+        if (m->cpu[i]) {
+            int is = look_at(m->cpu[i]);
+
+            most = is > most ? is : most;
+        }
+    return most;
 }
 
-static void wait_a_little(struct kvm_arm64_idler *idler)
+static void wait_a_little(struct kvm_arm64_idler *idler, long ns)
 {
     struct timespec t;
 
     clock_gettime(CLOCK_MONOTONIC, &t);
-    t.tv_nsec += LOOK;
+    t.tv_nsec += ns;
     if (t.tv_nsec >= 1000000000) {
         t.tv_sec++;
         t.tv_nsec -= 1000000000;
@@ -95,16 +103,22 @@ static void *idle(void *arg)
     struct kvm_arm64_machine *m = arg;
     struct kvm_arm64_idler *idler = &m->idler;
     unsigned quiet = 0;
+    long pause = LOOK;
 
     pthread_mutex_lock(&idler->lock);
     while (!idler->end) {
-        quiet = look(m) ? 0 : quiet + 1;
+        int is = look(m);
+
+        pause = is != COMES_AND_GOES ? LOOK
+                : pause < LONG_LOOK  ? 2 * pause
+                                     : pause;
+        quiet = is == NOBODY ? quiet + 1 : 0;
         if (quiet < DOZE) {
-            wait_a_little(idler);
+            wait_a_little(idler, pause);
             continue;
         }
         atomic_store(&idler->dozing, true);
-        while (!look(m) && !idler->end)
+        while (look(m) == NOBODY && !idler->end)
             pthread_cond_wait(&idler->wake, &idler->lock);
         atomic_store(&idler->dozing, false);
         quiet = 0;
@@ -183,7 +197,9 @@ static _Thread_local int my_tid;
 
 void kvm_arm64_come_out(struct kvm_arm64 *a)
 {
-    atomic_fetch_add_explicit(&a->visits, 1, memory_order_relaxed);
+    unsigned visits = atomic_load_explicit(&a->visits, memory_order_relaxed);
+
+    atomic_store_explicit(&a->visits, visits + 1, memory_order_relaxed);
 }
 
 int kvm_arm64_go_in(struct kvm_arm64 *a)
@@ -193,7 +209,8 @@ int kvm_arm64_go_in(struct kvm_arm64 *a)
     if (my_tid == 0)
         my_tid = (int)syscall(SYS_gettid);
     atomic_store_explicit(&a->tid, my_tid, memory_order_relaxed);
-    atomic_fetch_add(&a->visits, 1);
+    atomic_store(&a->visits, /* which nobody else writes */
+                 atomic_load_explicit(&a->visits, memory_order_relaxed) + 1);
     if (a->started && !atomic_load(&a->machine->idler.dozing))
         return 0;
     rc = start(a->machine);

@@ -45,8 +45,10 @@ static void mmio_exit(struct kvm_arm64 *a, struct vmm_exit *exit)
     exit->addr = exit->pa = run->mmio.phys_addr;
     exit->size = (uint8_t)run->mmio.len;
     exit->write = run->mmio.is_write;
-    if (exit->write)
-        memcpy(&exit->value, run->mmio.data, exit->size);
+    if (exit->write) {
+        memcpy(&exit->value, run->mmio.data, sizeof exit->value);
+        exit->value &= UINT64_MAX >> (64 - 8 * exit->size);
+    }
     a->pending = exit->write ? KVM_ARM64_WRITE : KVM_ARM64_READ;
 }
 
@@ -208,7 +210,7 @@ static int prepare(struct kvm_arm64 *a)
 
     if (rc == 0)
         rc = start_again(a);
-    return rc < 0 ? rc : kvm_arm64_flush(a);
+    return rc < 0 || !a->dirty ? rc : kvm_arm64_flush(a);
 }
 
 int kvm_arm64_enter(struct kvm_arm64 *a, struct vmm_exit *exit)
@@ -243,18 +245,15 @@ int kvm_arm64_enter(struct kvm_arm64 *a, struct vmm_exit *exit)
 static int go_on(struct kvm_arm64 *a, struct vmm_exit *exit)
 {
     for (;;) {
-        bool left;
-        int rc;
+        int rc = kvm_arm64_enter(a, exit);
 
-        memset(exit, 0, offsetof(struct vmm_exit, why) + 1);
-        rc = kvm_arm64_enter(a, exit);
         if (rc < 0 || exit->kind != VMM_NONE)
             return rc;
-        left = exit->reason != CANCELLED;
-        if (left && a->cpu->debug.step) {
+        if (exit->reason != CANCELLED && a->cpu->debug.step) {
             exit->kind = VMM_STEP; /* over what concerns nobody else */
             return 0;
         }
+        memset(exit, 0, offsetof(struct vmm_exit, why) + 1);
     }
 }
 
@@ -270,7 +269,8 @@ int kvm_arm64_run(struct vmm_cpu *cpu, struct vmm_exit *exit)
         a->held.kind = VMM_NONE;
         return 0;
     }
-    rc = kvm_arm64_debug_pass(a, exit);
+    if (a->broke)
+        rc = kvm_arm64_debug_pass(a, exit);
     if (rc < 0 || exit->kind != VMM_NONE)
         return rc;
     rc = kvm_arm64_arm(a, cpu->debug.step, true);

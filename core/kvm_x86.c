@@ -369,15 +369,18 @@ static int deliver_irq(struct kvm_x86 *x)
  * it leads to, in x->ready, has to be delivered first. */
 static int prepare(struct kvm_x86 *x)
 {
-    bool first = kvm_x86_debugging(x) || next_irq(x) >= 0 ||
-                 x->dirty & KVM_SYNC_X86_SREGS ||
+    bool debugging = kvm_x86_debugging(x);
+    bool irqs = (x->irq[0] | x->irq[1] | x->irq[2] | x->irq[3]) != 0;
+    bool first = debugging || irqs || x->dirty & KVM_SYNC_X86_SREGS ||
                  (x->pending == KVM_X86_ANSWERED && x->written);
     int rc = first ? kvm_x86_complete(x) : 0;
 
-    if (rc == 0 && !x->ready)
+    if (rc == 0 && !x->ready && debugging)
         rc = kvm_x86_arm(x);
-    if (rc == 0 && !x->ready)
+    if (rc == 0 && !x->ready && irqs)
         rc = deliver_irq(x);
+    else
+        x->vcpu.run->request_interrupt_window = 0;
     return rc;
 }
 
