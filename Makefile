@@ -58,8 +58,8 @@ TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/*.c))
 ALLOC := $(BUILD)/tests/alloc
 LIBRARY := $(wildcard scripts/hv/*.lua scripts/hv/*/*.lua)
 EMBEDDED := $(filter-out %/meta.lua,$(LIBRARY))
-BENCH := $(addprefix $(BUILD)/bench/,unicorn_arm64 unicorn_x86 kvm_x86 copy \
-	start)
+BENCH := $(addprefix $(BUILD)/bench/,unicorn_arm64 unicorn_x86 kvm_arm64 \
+	kvm_x86 copy start)
 BENCH_MODULES := $(addprefix $(BUILD)/bench/,empty.so ioctls.so)
 GUESTS := $(patsubst %.S,build/%.elf,$(wildcard guests/arm64/*.S \
 	guests/x86_64/*.S))

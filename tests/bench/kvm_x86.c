@@ -13,7 +13,7 @@
 
 #include "bench.h"
 
-#ifdef __linux__
+#if defined(__linux__) && defined(__x86_64__)
 #include <linux/kvm.h>
 
 enum { RAM = 16 << 20, CODE = 0x1000, PORT = 0x10, HYPERCALL = 0xe8 };
@@ -106,6 +106,6 @@ int main(int argc, char **argv)
 #else
 int main(void)
 {
-    need(0, "there is no KVM here");
+    need(0, "there is no KVM for x86_64 guests here");
 }
 #endif

@@ -74,6 +74,19 @@ function lines.pio_kvm()
     result(start, sum)
 end
 
+function lines.mmio_kvm()
+    local vm = machine({ arch = "arm64", backend = "kvm" }, 0x1000)
+    local sum = 0
+    vm:attach {
+        at = 0x9000000, size = 0x1000,
+        write = function(_, value) sum = sum + value end,
+    }
+    vm:vcpu { pc = 0x1000, x19 = n }
+    local start = os.clock()
+    vm:run() -- up to a store where no device is
+    result(start, sum)
+end
+
 -- A machine of 16 MiB for lines that run no guest.
 local function memory()
     local vm = require "hv".vm {}

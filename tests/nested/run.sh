@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# run.sh - the tests on real KVM, in machines that QEMU emulates: `make test-nested`.
+# run.sh - the tests on real KVM, in machines that QEMU emulates: `make test-nested`,
+# or what an exit costs there: `make bench-nested`.
 #
-#   run.sh [boot...]     each of arm64-6.12 arm64-6.1 x86_64-6.12
+#   run.sh test|bench [boot...]     each of arm64-6.12 arm64-6.1 x86_64-6.12
 #
 # Two machines run at a time. Reads ARGS, patterns of titles as for `make test`.
 # Their kernels and their shell are Debian's (scripts/apt.sh), kept in the cache.
@@ -61,51 +62,86 @@ pack() {
         ln -s clang "$root/bin/ld.lld" &&
         cp tests/nested/getconf.sh "$root/bin/getconf" &&
         cp tests/nested/yes.sh "$root/bin/yes.sh" || return
-    printf 'exec ./hvlua tests/run.lua %s\n' "${ARGS:-}" >"$root/run.sh"
+    cp -r "build/$arch-static/bench" "$root/hvlua/build/nested" || return
+    case $what in
+    test)
+        # shellcheck disable=SC2086
+        set -- ${ARGS:-}
+        echo "exec ./hvlua tests/run.lua ${*@Q}"
+        ;;
+    bench) echo "exec ./hvlua tests/nested/bench.lua" ;;
+    esac >"$root/run.sh"
     (cd "$root" && find . | cpio --quiet -o -H newc) >"$out/$1.cpio"
 }
 
+# Without SVE, by which memcpy() would write code past QEMU 7.2's notice. The other
+# has one processor: QEMU 7.2 loses int3 that one patches into another's code.
 machine() {
+    local cpus=1
     case $arch in
-    # Without SVE, by which memcpy() would write code past QEMU 7.2's notice.
-    arm64) echo -machine virt,virtualization=on,gic-version=3 \
-        -cpu max,pauth-impdef=on,sve=off,sme=off -smp 2 -append console=ttyAMA0 ;;
-    # One processor: QEMU 7.2 loses int3 that one patches into another's code.
-    x86_64) echo -machine q35 -cpu max,+svm,+npt -smp 1 -append console=ttyS0 ;;
+    arm64)
+        [ "$what" = bench ] || cpus=2
+        echo -machine virt,virtualization=on,gic-version=3 \
+            -cpu max,pauth-impdef=on,sve=off,sme=off
+        ;;
+    x86_64) echo -machine q35 -cpu max,+svm,+npt ;;
     esac
+    echo -smp $cpus -m 1536 -display none -monitor none -serial stdio -no-reboot
+    [ "$what" != bench ] || echo -icount shift=0
 }
 
 boot() {
-    local name=$1 kernel busybox answers=$out/$1.answers
+    local name=$1 kernel busybox console answers=$out/$1.answers
     boot_of "$name" && need "$qemu" cpio xz timeout &&
         kernel=$(cached "$release" "$debian" "linux-image-$debian" \
             "boot/vmlinuz-* $modules") &&
         busybox=$(cached "$release" "$debian" busybox-static '*bin/busybox') &&
         pack "$name" || return
+    case $arch in
+    arm64) console=ttyAMA0 ;;
+    x86_64) console=ttyS0 ;;
+    esac
     rm -f "$answers"
     mkfifo "$answers" || return
-    # shellcheck disable=SC2046,SC2086
-    set -- $(machine)
-    timeout "$limit" "$qemu" "${@:1:$#-1}" \
-        "${!#} panic=-1 quiet loglevel=1" \
-        -m 1536 -display none -monitor none -serial stdio -no-reboot \
-        -kernel "$kernel"/vmlinuz-* -initrd "$out/$name.cpio" <"$answers" |
+    # shellcheck disable=SC2046
+    timeout "$limit" "$qemu" $(machine) -kernel "$kernel"/vmlinuz-* \
+        -append "console=$console panic=-1 quiet loglevel=1" \
+        -initrd "$out/$name.cpio" <"$answers" |
         ./hvlua tests/nested/host.lua "$name" "$answers" | tee "$out/$name.tap"
 }
 
-boots=("$@")
-[ $# != 0 ] || boots=(arm64-6.12 x86_64-6.12 arm64-6.1)
-for name in "${boots[@]}"; do
+what=${1:-test}
+shift
+case $what in
+test) [ $# != 0 ] || set -- arm64-6.12 x86_64-6.12 arm64-6.1 ;;
+bench) [ $# != 0 ] || set -- arm64-6.12 x86_64-6.12 ;;
+*)
+    echo "usage: run.sh test|bench [boot...]" >&2
+    exit 2
+    ;;
+esac
+for name; do
     boot_of "$name" || exit
 done
 mkdir -p "$out"
-failed_boots=0
-for name in "${boots[@]}"; do
+rm -f "$out"/*.tap
+
+broken=0 # boots that failed
+for name; do
     while (($(jobs -rp | wc -l) >= 2)); do
-        wait -n || failed_boots=$((failed_boots + 1))
+        wait -n || broken=$((broken + 1))
     done
     boot "$name" &
 done
 while [ -n "$(jobs -p)" ]; do
-    wait -n || failed_boots=$((failed_boots + 1))
+    wait -n || broken=$((broken + 1))
 done
+# One that broke without counting a failure is one.
+sed -n 's/^[^|]* | \([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped$/\1 \2 \3/p' \
+    "$out"/*.tap | awk -v broken="$broken" '
+    { passed += $1; failed += $2; skipped += $3; bad += $2 > 0 }
+    END {
+        failed += broken > bad ? broken - bad : 0
+        printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped
+        exit failed > 0
+    }'
