@@ -169,6 +169,14 @@ void kvm_arm64_set_pc(struct kvm_arm64 *a, uint64_t pc)
     set_core(a, KVM_ARM64_PC, pc);
 }
 
+void kvm_arm64_hide_step(struct kvm_arm64 *a)
+{
+    const uint64_t ss = UINT64_C(1) << 21;
+
+    if (fetch(a, KVM_ARM64_SPSR_EL1) == 0 && a->core[KVM_ARM64_SPSR_EL1] & ss)
+        set_core(a, KVM_ARM64_SPSR_EL1, a->core[KVM_ARM64_SPSR_EL1] & ~ss);
+}
+
 /* The place of a general register; -1: it has none. */
 static int place_of(struct kvm_arm64 *a, uint32_t nr)
 {

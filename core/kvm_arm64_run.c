@@ -113,6 +113,8 @@ static void debug_exit(struct kvm_arm64 *a, struct vmm_exit *exit)
     exit->syndrome = arch->hsr;
     exit->va = arch->far;
     vmm_esr_decode(exit, &none);
+    if (exit->kind == VMM_STEP)
+        kvm_arm64_hide_step(a);
     if (exit->kind != VMM_WATCH)
         exit->va = 0;
     if (exit->kind == VMM_BRK && !a->cpu->debug.trap) {
