@@ -6,6 +6,7 @@
 #                         the tools of `make check` too
 #   deps.sh lua FLAG      what pkg-config answers to FLAG for Lua 5.4, in
 #   deps.sh unicorn FLAG  words where it cannot; the same for Unicorn
+#   deps.sh fetch         only Lua for another ARCH, into the user's cache
 #
 # Reads ARCH, CC, CLANG, LLD and PKG_CONFIG as the Makefile does. DEPS=no: nothing
 # is installed. Writes to build/deps, and for another ARCH to the user's cache.
@@ -90,6 +91,9 @@ has() {
     lld) command -v "$LLD" >/dev/null ;;
     libedit) editing_library ;;
     fuzzer) links "$CLANG" -fsanitize=fuzzer,address ;;
+    cross) aarch64-linux-gnu-gcc -static -xc -o /dev/null - 2>/dev/null <<END ;;
+int main(void) { return 0; }
+END
     sanitizers) links "$CC" -fsanitize=address,undefined &&
         links "$CC" -fsanitize=thread ;;
     *) command -v "$1" >/dev/null ;;
@@ -107,7 +111,11 @@ needs() {
     echo cc pkg-config lua unicorn clang lld libedit
     [ -n "${WITH:-}" ] || return 0
     echo gcc sanitizers fuzzer objdump clang-format clang-tidy luacheck
-    [ "$(uname -s)" = Darwin ] || echo valgrind # which knows no macOS on arm64
+    [ "$(uname -s)" != Darwin ] || return 0
+    echo valgrind # which knows no macOS on arm64
+    # For `make test-nested`, whose kernels are Debian's.
+    [ -z "$(debian_release)" ] || [ "$(uname -m)" != x86_64 ] ||
+        echo qemu-system-aarch64 qemu-system-x86_64 cross cpio xz
 }
 
 missing() {
@@ -128,6 +136,8 @@ describe() {
     libedit) echo "libedit, which edits the lines of the prompt" ;;
     sanitizers) echo "the sanitizers of $CC" ;;
     fuzzer) echo "the fuzzer of $CLANG" ;;
+    cross) echo "a compiler for arm64, aarch64-linux-gnu-gcc" ;;
+    qemu-* | cpio | xz) echo "$1, for make test-nested" ;;
     *) echo "$1, for make check" ;;
     esac
 }
@@ -164,6 +174,10 @@ packages() {
     apt-get:fuzzer) echo libclang-rt-dev ;;
     apt-get:luacheck) echo lua-check ;;
     apt-get:sanitizers) packages apt-get cc ;;
+    apt-get:qemu-system-aarch64) echo qemu-system-arm ;;
+    apt-get:qemu-system-x86_64) echo qemu-system-x86 ;;
+    apt-get:cross) echo gcc-aarch64-linux-gnu libc6-dev-arm64-cross ;;
+    apt-get:xz) echo xz-utils ;;
     dnf:pkg-config) echo pkgconf-pkg-config ;;
     dnf:lua) echo lua-devel ;;
     dnf:unicorn) echo unicorn-devel ;;
@@ -394,5 +408,6 @@ unicorn)
     newer_unicorn
     ! foreign || foreign_lua fetch
     ;;
-*) die "usage: deps.sh [lua FLAG | unicorn FLAG]" ;;
+fetch) ! foreign || foreign_lua fetch ;;
+*) die "usage: deps.sh [lua FLAG | unicorn FLAG | fetch]" ;;
 esac

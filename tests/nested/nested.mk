@@ -30,6 +30,7 @@ nested: $(PROGRAM) $(filter-out $(ALLOC),$(TESTS)) $(ASK) \
 	$(LOOP) $(BUILD)/bench/kvm_arm64 $(BUILD)/bench/kvm_x86
 
 nested-all: all guests
+	@ARCH=arm64 sh scripts/deps.sh fetch
 	+@$(MAKE) $(NESTED.arm64) nested
 	+@$(MAKE) $(NESTED.x86_64) nested
 

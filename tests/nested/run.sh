@@ -44,7 +44,7 @@ need() {
 
 # Everything of the machine in one folder, then in one archive.
 pack() {
-    local root=$out/$1.root folder
+    local root=$out/$1.root folder patterns
     rm -rf "$root"
     mkdir -p "$root"/{bin,dev,proc,sys,tmp,modules} "$root/hvlua/build/nested" &&
         cp "$busybox/busybox" "$root/bin" && ln -s busybox "$root/bin/sh" &&
@@ -65,9 +65,8 @@ pack() {
     cp -r "build/$arch-static/bench" "$root/hvlua/build/nested" || return
     case $what in
     test)
-        # shellcheck disable=SC2086
-        set -- ${ARGS:-}
-        echo "exec ./hvlua tests/run.lua ${*@Q}"
+        read -ra patterns <<<"${ARGS:-}"
+        echo "exec ./hvlua tests/run.lua ${patterns[*]@Q}"
         ;;
     bench) echo "exec ./hvlua tests/nested/bench.lua" ;;
     esac >"$root/run.sh"
