@@ -157,7 +157,7 @@ end)
 
 on("cache maintenance that EL0 may not do is its fault, also with two vcpus", function(open)
     local vm, cpu = guest(open, "ic ivau, x0\n nop", { cpsr = 0x3c0 }) -- EL0
-    vm:load(0x4400, "\xe2\0\0\xd4") -- hvc #7, for exceptions from EL0
+    vm:load(0x4400, require("hv").asm "hvc #7") -- for exceptions from EL0
     cpu.vbar_el1 = 0x4000
     vm:vcpu { pc = 0x8000 }
     t.eq({ cpu:step().kind, cpu.pc }, { "step", 0x4400 })

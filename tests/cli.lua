@@ -335,6 +335,10 @@ for name, code in pairs {
         local path = script(code)
         local status, out, err = hvlua(path)
         os.remove(path)
+        local none = err:match "no backend runs arm64 guests here[^\n]*"
+        if none then
+            t.skip(none)
+        end
         t.eq({ status, out }, { 1, "" }, err)
         t.ok(err:find "interrupted!", err)
     end)

@@ -7,7 +7,7 @@ local function can(arch)
     local whys = {}
     for _, b in ipairs(hv.backends()) do
         if b.arch == arch and b.ok then
-            return true
+            return arch == "arm64" and t.hypercalls(b)
         end
         whys[#whys + 1] = b.why
     end

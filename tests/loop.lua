@@ -398,6 +398,7 @@ end)
 
 t.on("machines in handlers of machines, too deep", function(open)
     t.several(open)
+    t.guest(open, COUNT):close() -- which may be skipped
     local function dig(depth)
         local vm <close> = t.guest(open, COUNT)
         vm:hypercall(1, function(c) c:stop(dig(depth + 1)) end)

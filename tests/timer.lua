@@ -7,7 +7,10 @@ local function kinds(vm)
     return exit.kind .. " " .. (exit.imm or "")
 end
 
-t.on("arm64", "the virtual timer's mask and offset", function(open)
+t.on("arm64", "the virtual timer's mask and offset", function(open, backend)
+    if backend == "kvm" then
+        t.skip "kvm keeps the timer's offset and mask to itself"
+    end
     local vm, cpu = t.guest(open, { arm64 = [[
         mrs   x0, cntvct_el0
         hvc   #0

@@ -138,7 +138,7 @@ allowed("cntvct_el0, if it may", "mrs x2, cntvct_el0", { cntkctl_el1 = 2 })
 refused("the timer's registers are trapped", "mrs x2, cntv_ctl_el0", 0x6232f847,
     { cntkctl_el1 = 0 })
 allowed("the timer's registers, if it may", "mrs x2, cntv_cval_el0",
-    { cntkctl_el1 = 1 << 9, cntv_cval_el0 = 0x123456 }, { x2 = 0x123456 })
+    { cntkctl_el1 = 3 << 8, cntv_cval_el0 = 0x123456 }, { x2 = 0x123456 })
 allowed("tpidr_el0 is EL0's", "msr tpidr_el0, x1", { x1 = 0x1234 }, { tpidr_el0 = 0x1234 })
 allowed("tpidrro_el0 can be read", "mrs x2, tpidrro_el0", { tpidrro_el0 = 0x4321 },
     { x2 = 0x4321 })

@@ -88,8 +88,8 @@ again:  mrs   x2, cntvct_el0
         add   x2, x2, x1
         msr   cntv_cval_el0, x2
         mov   x3, #1
-        msr   cntv_ctl_el0, x3
         mov   x5, #0
+        msr   cntv_ctl_el0, x3
 spin:   cbz   x5, spin
         msr   cntv_ctl_el0, xzr
         hvc   #1
