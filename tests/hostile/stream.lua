@@ -15,7 +15,7 @@ local draw = require "hostile.draw"
 
 local stream = {}
 
-local TIMEOUT, LATE = 0.002, 10
+local TIMEOUT, LATE = os.getenv "HVLUA_NESTED" and 0.03 or 0.002, 10
 local HANDLED = { "hvc", "smc", "mmio", "io", "sysreg", "brk", "step", "break",
     "watch", "halt", "wfi", "timer", "fault", "shutdown", "error" }
 local KINDS = { stop = true, timeout = true, budget = true, kick = true }
