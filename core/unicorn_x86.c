@@ -77,12 +77,9 @@ static int on_move_to_dr(struct x86_cpu *x, struct vmm_exit *exit)
 
 static int at_exception(struct x86_cpu *x, struct vmm_exit *exit)
 {
-    uint8_t opcode = 0;
-
     if (x->vector != 3 || !x->fault.soft || !x->cpu->debug.trap)
         return deliver(x, exit);
-    x86_fetch(x, x86_linear_rip(x) - 1, &opcode, 1);
-    x86_set_rip(x, x86_rip(x) - (opcode == 0xcc ? 1 : 2)); /* or cd 03 */
+    x86_before_int(x, 3);
     return leave(exit, VMM_BRK);
 }
 

@@ -346,6 +346,8 @@ void x86_code_flush(struct x86_cpu *x);
  * ended in *exit. */
 int x86_deliver(struct x86_cpu *x, const struct x86_fault *event,
                 struct vmm_exit *exit);
+/* Back from behind an INT n, INT3 or INTO to the instruction. */
+void x86_before_int(struct x86_cpu *x, unsigned vector);
 /* The SYSCALL and SYSENTER that the engine has stepped over. */
 int x86_syscall(struct x86_cpu *x, struct vmm_exit *exit);
 int x86_sysenter(struct x86_cpu *x, struct vmm_exit *exit);

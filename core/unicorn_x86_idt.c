@@ -414,6 +414,17 @@ static int impossible(struct x86_cpu *x, const struct x86_fault *event, int rc,
     return 1;
 }
 
+/* INT3 and INTO are one byte, but there is CD 03 too. */
+void x86_before_int(struct x86_cpu *x, unsigned vector)
+{
+    uint8_t last = 0;
+    bool one;
+
+    x86_fetch(x, x86_linear_rip(x) - 1, &last, 1);
+    one = (vector == 3 && last == 0xcc) || (vector == 4 && last == 0xce);
+    x86_set_rip(x, x86_rip(x) - (one ? 1 : 2));
+}
+
 int x86_deliver(struct x86_cpu *x, const struct x86_fault *event,
                 struct vmm_exit *exit)
 {
@@ -427,6 +438,8 @@ int x86_deliver(struct x86_cpu *x, const struct x86_fault *event,
             return 0;
         if (rc < 0)
             return impossible(x, &now, rc, exit);
+        if (now.soft)
+            x86_before_int(x, now.vector);
         if (now.vector == DF && !now.soft && !now.external)
             return shutdown(x, &first, exit);
         if ((contributory(&now) && contributory(&next)) ||
