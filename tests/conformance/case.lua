@@ -11,6 +11,7 @@
 --   needs     a feature that a CPU may lack (board.features)
 --   trace     what leaves the guest, in order: { kind, field = value, ... }; with
 --               regs    { register = value } when it has left
+--               stack   { [n] = word } on its stack then, from the top (board.word)
 --               host    function(vm, cpu): what the host does before that
 --               by      "run" (else), "enter" or "step"
 --               with    the options of that run
@@ -27,8 +28,8 @@
 local hv = require "hv"
 
 -- Fields of a row that no exit has.
-local OURS = { [1] = true, regs = true, host = true, by = true, with = true,
-    answer = true, raises = true }
+local OURS = { [1] = true, regs = true, stack = true, host = true, by = true,
+    with = true, answer = true, raises = true }
 
 -- Exits that no handler gets: they end the run.
 local ENDS = { stop = true, timeout = true, budget = true, kick = true, error = true }
@@ -73,12 +74,13 @@ local function text_keys(row)
 end
 
 -- An exit against its row: what differs, and whether it is another exit altogether.
-local function compare(row, exit, cpu)
+local function compare(board, row, exit, cpu)
     local found = {}
     local kind = row.raises and "raises" or row[1]
     if exit.kind ~= kind then
         local got = exit.kind
-        for _, name in ipairs { "imm", "addr", "size", "write", "reg", "syndrome", "why" } do
+        for _, name in ipairs { "imm", "port", "addr", "size", "write", "reg", "syndrome",
+            "why" } do
             got = exit[name] ~= nil and ("%s %s=%s"):format(got, name, show(exit[name]))
                 or got
         end
@@ -89,6 +91,7 @@ local function compare(row, exit, cpu)
     end
     differences(found, text_keys(row), function(name) return exit[name] end, OURS)
     differences(found, row.regs, function(name) return cpu[name] end)
+    differences(found, row.stack, function(n) return board.word(cpu, n) end)
     return found, false
 end
 
@@ -103,8 +106,8 @@ local function row_words(row)
 end
 
 -- A trace as it is gone through.
-local function follow(trace)
-    return { trace = trace, at = 0, lines = {}, failed = false }
+local function follow(board, trace)
+    return { board = board, trace = trace, at = 0, lines = {}, failed = false }
 end
 
 -- The exit that has come is the next of the trace. False: it is not, at all.
@@ -114,10 +117,10 @@ local function step(path, exit, cpu)
     if not row then
         path.failed = true
         path.lines[#path.lines + 1] = ("  %d: one more: %s"):format(path.at,
-            compare({ "nothing" }, exit, cpu)[1])
+            compare(path.board, { "nothing" }, exit, cpu)[1])
         return false
     end
-    local found, other = compare(row, exit, cpu)
+    local found, other = compare(path.board, row, exit, cpu)
     path.failed = path.failed or #found > 0
     path.lines[#path.lines + 1] = ("  %d: %s%s"):format(path.at, row_words(row),
         #found == 0 and "" or "\n       " .. table.concat(found, "\n       "))
@@ -150,7 +153,7 @@ end
 
 local function load_all(vm, board, case)
     local function put(at, code)
-        vm:load(at, hv.asm(code, { arch = board.arch }))
+        vm:load(at, hv.asm(code, { arch = board.arch, bits = case.bits }))
     end
     for _, range in ipairs(case.map or {}) do
         vm:map(range)
@@ -230,15 +233,16 @@ end
 
 local function by_runs(board, case, open, timeout)
     local vm, cpus, log = make(board, case, open)
-    local path, cpu = follow(case.trace), cpus[1]
+    local path, cpu = follow(board, case.trace), cpus[1]
     for _, row in ipairs(case.trace) do
         if row.host then
             row.host(vm, cpu)
         end
-        if not step(path, leave_once(vm, cpu, row, timeout), cpu) then
+        local exit = leave_once(vm, cpu, row, timeout)
+        if not step(path, exit, cpu) then
             break
         end
-        if row.answer then
+        if row.answer and not exit.write then
             cpu:answer(row.answer)
         end
     end
@@ -280,7 +284,7 @@ local function by_handlers(board, case, open, timeout)
     local vm, cpus, log = make(board, case, open)
     local paths = {}
     for i, trace in ipairs(case.cpus and case.trace or { case.trace }) do
-        paths[i] = follow(trace)
+        paths[i] = follow(board, trace)
         for _, row in ipairs(trace) do
             vm:on(row[1], handler(board, paths, vm))
         end

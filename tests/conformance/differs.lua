@@ -1,8 +1,9 @@
 -- SPDX-License-Identifier: MIT
 -- What a backend cannot do, and why: { case = a pattern of the cases' names, on =, why= }.
--- `on` is a backend, or "libunicorn" for all that stand on it: so does the double of
--- Hypervisor.framework, which hvf has on Linux.
-local list = {
+-- `on` is a backend; or "libunicorn" for all that stand on it: so does the double of
+-- Hypervisor.framework, which hvf has on Linux; or "emulator": a KVM that has no help of
+-- the processor, and emulates each instruction in the kernel.
+local arm64 = {
     { case = "is checked$", on = "libunicorn",
         why = "libunicorn checks the alignment of data and of the stack for nobody" },
     { case = "code that is not aligned$", on = "libunicorn",
@@ -69,6 +70,42 @@ local emulated = {
 }
 
 if os.getenv "HVLUA_NESTED" then
-    table.move(emulated, 1, #emulated, #list + 1, list)
+    table.move(emulated, 1, #emulated, #arm64 + 1, arm64)
 end
-return list
+
+local CONTROL = "libunicorn does not check what is written to control registers and MSRs"
+
+local x86_64 = {
+    { case = "rep ins into es, with di around its end", on = "kvm",
+        why = "KVM stores several elements at once, as if the segment went on" },
+    { case = "a float of 80 bits", on = "emulator",
+        why = "the kernel's emulator of instructions has no x87" },
+    { case = "int n", on = "emulator",
+        why = "the kernel's emulator of instructions has INT n only in real mode" },
+    { case = "protected mode: bound", on = "emulator",
+        why = "the kernel's emulator of instructions has no BOUND" },
+    { case = "real mode.* beyond the table", on = "emulator",
+        why = "the kernel's emulator of instructions takes no notice of the IDT's limit" },
+    { case = "ring 3 may, where IOPL is 3", on = "emulator",
+        why = "this KVM runs ring 3 with an IOPL of 0" },
+    { case = "a fault whose gate is absent", on = "emulator",
+        why = "this KVM takes every fault in the delivery of another for a double one" },
+    { case = "without a task state", on = "emulator",
+        why = "this KVM takes no notice of the task state's limit" },
+    { case = "limits: ", on = "libunicorn",
+        why = "libunicorn does not check the limits of segments, nor what they may do" },
+    { case = "not aligned, where that is checked", on = "libunicorn",
+        why = "libunicorn checks the alignment of data for nobody" },
+    { case = "an address in the stack that is not canonical", on = "libunicorn",
+        why = "libunicorn tells the address, but not by which segment: it is taken for ds" },
+    { case = "a jump to an address that is not canonical", on = "libunicorn",
+        why = "libunicorn jumps, and has the fault at the target" },
+    { case = "a lock where none may be", on = "libunicorn",
+        why = "libunicorn takes no notice of a LOCK before a MOV" },
+    { case = "reserved bits of cr4", on = "libunicorn", why = CONTROL },
+    { case = "paging without protection", on = "libunicorn", why = CONTROL },
+    { case = "long mode cannot lose pae", on = "libunicorn", why = CONTROL },
+    { case = "an address for an msr that is not canonical", on = "libunicorn", why = CONTROL },
+}
+
+return { arm64 = arm64, x86_64 = x86_64 }
