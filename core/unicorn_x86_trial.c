@@ -166,6 +166,15 @@ static void watch(struct x86_cpu *x, uint64_t va, unsigned n, bool write,
     }
 }
 
+/* What reads a page and writes it back faults as a write. */
+static void written_too(struct x86_trial *t, uint64_t va)
+{
+    enum { PF = 14, PF_W = 2 };
+
+    if (t->fault.vector == PF && t->fault.va == va)
+        t->fault.code |= PF_W;
+}
+
 /* `n` bytes, at most 8, inside one window; those of a read go to `bytes`. */
 static void touch(struct x86_cpu *x, uint64_t at, uint8_t *bytes, unsigned n,
                   bool write)
@@ -179,6 +188,8 @@ static void touch(struct x86_cpu *x, uint64_t at, uint8_t *bytes, unsigned n,
         t->fault = w->fault;
         t->fault.va = w->va + offset;
     }
+    if (t->tripped && write)
+        written_too(t, w->va + offset);
     if (t->tripped) {
         if (!write)
             memset(bytes, 0xff, n);
