@@ -15,7 +15,7 @@ local SETS = {
         "run", "handlers", "memory", "sysreg", "fp", "smp",
     },
     x86_64 = {
-        "ports", "mmio", "exceptions",
+        "modes", "ports", "mmio", "exceptions", "paging",
     },
 }
 

@@ -153,7 +153,7 @@ end
 
 local function load_all(vm, board, case)
     local function put(at, code)
-        vm:load(at, hv.asm(code, { arch = board.arch, bits = case.bits }))
+        vm:load(at, hv.asm(code, { arch = board.arch, bits = case.asm or case.bits }))
     end
     for _, range in ipairs(case.map or {}) do
         vm:map(range)

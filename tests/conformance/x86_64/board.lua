@@ -4,6 +4,7 @@
 -- are, a GDT, a task state, and page tables. A case has, besides what case.lua says:
 --
 --   bits    16: real mode, 32: protected mode, no paging; else long mode, paging on
+--   asm     64 where its code has .code16, .code32 and .code64 for several modes
 --   pages   { [va] = entry } of the page tables, instead of the page itself for ring 0
 
 local hv = require "hv"
@@ -218,10 +219,8 @@ function board.prepare(vm, case)
     local bits = case.bits or 64
     write_vectors(vm, bits)
     vm:load(board.PARK, "\xeb\xfe")
-    if bits ~= 16 then
-        write_descriptors(vm, bits)
-        write_tables(vm, case.pages or {})
-    end
+    write_descriptors(vm, bits)
+    write_tables(vm, case.pages or {})
 end
 
 function board.registers(case)
@@ -244,6 +243,19 @@ end
 
 function board.park(cpu)
     cpu.pc = board.PARK
+end
+
+-- Leaf of CPUID, register and bit.
+local FEATURES = { pdpe1gb = { 0x80000001, "rdx", 26 } }
+
+function board.lacks(cpu, feature)
+    local leaf, reg, bit = table.unpack(FEATURES[feature])
+    cpu.vm:load(board.CODE, "\x0f\xa2\xf4") -- cpuid, hlt
+    cpu.pc, cpu.rax = board.CODE, leaf
+    cpu.vm:run()
+    if cpu[reg] >> bit & 1 == 0 then
+        return ("this CPU has no %s (CPUID 0x%x, %s[%d] is 0)"):format(feature, leaf, reg, bit)
+    end
 end
 
 -- A KVM without the processor's help goes through its guests in the kernel's emulator of
