@@ -152,13 +152,16 @@ static int result(vmm_reg reg, hv_return_t rc)
     return rc == HV_SUCCESS ? 0 : hvf_fail(vmm_reg_called(VMM_ARM64, reg), rc);
 }
 
-/* There is no SP in the framework, but those of two levels. */
+/* There is no SP in the framework, but those of three levels. */
 static uint16_t stack_pointer(const struct hvf_cpu *h)
 {
-    enum { SPSEL = 1 };
+    enum { SPSEL = 1, EL2 = 8 };
+    uint64_t cpsr = hvf_reg(h, HV_REG_CPSR);
 
-    return hvf_reg(h, HV_REG_CPSR) & SPSEL ? VMM_A64_SYSREG(3, 4, 4, 1, 0)
-                                           : VMM_A64_SYSREG(3, 0, 4, 1, 0);
+    if (!(cpsr & SPSEL))
+        return VMM_A64_SYSREG(3, 0, 4, 1, 0);
+    return cpsr & EL2 ? VMM_A64_SYSREG(3, 6, 4, 1, 0)
+                      : VMM_A64_SYSREG(3, 4, 4, 1, 0);
 }
 
 /* Of the framework's numbering; -1: none. */
