@@ -248,6 +248,11 @@ struct vmm_mem *vmm_mem_at(const struct vmm *vm, uint64_t at);
  * 0 with cpu->exit as it is; core knows whether that was delivered. */
 bool vmm_deliver(struct vmm_cpu *cpu);
 
+/* For run() of a threads backend, where it looks at the machine's memory: between
+ * these no handler of another vCPU changes what is mapped. */
+void vmm_hold(struct vmm_cpu *cpu);
+void vmm_let_go(struct vmm_cpu *cpu);
+
 /* The register tables (regs_arm64.c, regs_x86.c); a NULL name ends each, after so
  * many others. */
 extern const struct vmm_reg_name vmm_arm64_regs[], vmm_x86_regs[];

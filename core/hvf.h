@@ -142,7 +142,8 @@ void hvf_set_sys(const struct hvf_cpu *h, uint16_t reg, uint64_t value);
 
 /* ---- hvf_run.c ----------------------------------------------------------- */
 
-/* The instruction at PC. False: its address is not mapped to memory. */
+/* The instruction at PC, between vmm_hold() and vmm_let_go(). False: its address
+ * is not mapped to memory. */
 bool hvf_instruction(struct vmm_cpu *cpu, uint32_t *word);
 
 int hvf_run(struct vmm_cpu *cpu, struct vmm_exit *exit);

@@ -148,9 +148,12 @@ static int watched(struct hvf_cpu *h, struct vmm_exit *exit)
 {
     struct vmm_exit hit = *exit;
     uint32_t word;
-    bool known = hvf_instruction(h->cpu, &word);
+    bool known;
     int rc;
 
+    vmm_hold(h->cpu);
+    known = hvf_instruction(h->cpu, &word);
+    vmm_let_go(h->cpu);
     vmm_arm64_watched(h->cpu, known ? &word : NULL, &hit);
     rc = step_over(h, &h->held);
     *exit = hit;

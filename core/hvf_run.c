@@ -105,13 +105,16 @@ static void accessed(struct hvf_cpu *h, struct vmm_exit *exit,
                      const struct vmm_esr_access *access)
 {
     uint32_t word;
-    bool known = hvf_instruction(h->cpu, &word);
+    bool known;
 
-    if (is_past(h, exit)) {
+    vmm_hold(h->cpu);
+    known = hvf_instruction(h->cpu, &word);
+    if (is_past(h, exit))
         exit->kind = VMM_NONE;
-        return;
-    }
-    vmm_arm64_access(h->cpu, &h->access, exit, known ? &word : NULL, access);
+    else
+        vmm_arm64_access(h->cpu, &h->access, exit, known ? &word : NULL,
+                         access);
+    vmm_let_go(h->cpu);
 }
 
 /* BRK comes to the host whenever it debugs, but may be the guest's own. */

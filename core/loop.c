@@ -290,6 +290,23 @@ bool vmm_deliver(struct vmm_cpu *cpu)
     return true;
 }
 
+/* Handlers have the same lock. */
+void vmm_hold(struct vmm_cpu *cpu)
+{
+    struct loop *l = cpu->vm->loop;
+
+    if (l && l->locking)
+        pthread_mutex_lock(&l->lock);
+}
+
+void vmm_let_go(struct vmm_cpu *cpu)
+{
+    struct loop *l = cpu->vm->loop;
+
+    if (l && l->locking)
+        pthread_mutex_unlock(&l->lock);
+}
+
 static void turn(struct loop *l, struct vmm_cpu *cpu)
 {
     int rc = enter(cpu);

@@ -172,6 +172,33 @@ t.on("a handler's error, a budget, a timeout, a kick end them all", function(ope
     t.eq(vm:run { timeout = 0.05 }.kind, "timeout")
 end)
 
+t.on("arm64", "memory comes and goes while another vCPU writes to a device", function(open)
+    local vm = t.guest(open, { arm64 = [[
+again:  mov   x0, #1
+        hvc   #0
+        b     again
+        .org  0x100
+        mov   x1, #0x40000000
+next:   stp   x2, x3, [x1], #16
+        sub   x1, x1, #16
+        b     next
+    ]] })
+    vm:vcpu { pc = 0x1100 }
+    local writes, rounds, page = 0, 0, vm.page_size
+    vm:attach { at = 0x40000000, size = 16, write = function() writes = writes + 1 end }
+    vm:hypercall(1, function(cpu)
+        for i = 1, 10 do
+            vm:map { at = 0x10000000 + i * page, size = page }
+        end
+        for i = 1, 10 do
+            vm:unmap(0x10000000 + i * page)
+        end
+        rounds = rounds + 1
+        if rounds >= 20 and writes >= 20 then cpu:stop() end
+    end)
+    t.eq(vm:run { timeout = 60 }.kind, "stop")
+end)
+
 t.on("a handler closes the machine that several vCPUs run", function(open, _, arch)
     local vm, cpus = guest(open, LOCKED, 3, rounds(arch, 5))
     vm:hypercall(1, function() vm:close() end)
