@@ -77,9 +77,15 @@ struct hvf_cpu { /* vmm_cpu.host */
     struct vmm_exit held; /* to be given before the guest is entered again */
 
     /* hvf_debug.c */
-    bool tracing; /* MDSCR_EL1 is ours, the guest's in mdscr */
-    uint64_t mdscr;
-    bool broke; /* the last exit was VMM_BREAK at broke_at */
+    bool
+        tracing; /* MDSCR_EL1 is ours, with these bits more than the guest's: */
+    uint64_t added, mdscr;
+    bool armed; /* the debug registers are ours; what was in them: */
+    struct {
+        uint64_t value, control;
+    } own_break[VMM_MAX_BREAK], own_watch[VMM_MAX_WATCH];
+    bool shadow; /* the guest's accesses to all of these come to us */
+    bool broke;  /* the last exit was VMM_BREAK at broke_at */
     uint64_t broke_at;
 };
 
@@ -166,6 +172,10 @@ int hvf_debug(struct vmm_cpu *cpu);
 /* Arm what the debugger wants for one entry, and take it back after it. */
 void hvf_debug_begin(struct hvf_cpu *h, bool step);
 void hvf_debug_end(struct hvf_cpu *h);
+/* Is the access in *exit to a debug register that is lent out? Then it is done to
+ * what the guest believes to be there, with Xt. */
+bool hvf_debug_access(struct hvf_cpu *h, const struct vmm_exit *exit,
+                      unsigned rt);
 /* Before the first entry of a run: past the breakpoint that ended the last. Of an
  * exit: what the debugger has to do with it. */
 int hvf_debug_pass(struct hvf_cpu *h, struct vmm_exit *exit);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* hvf_debug.c - what a debugger wants of a vCPU, by the processor's own debug
- * registers. They are armed as the guest is entered and taken back after it: so
- * neither the guest's registers nor the script's view of them are touched. */
+ * registers. They are lent to it as the guest is entered and taken back after it;
+ * meanwhile the guest's accesses to them trap: so neither what it finds there nor
+ * the script's view is touched. */
 #include "backend.h"
 
 #ifdef VMM_HVF
@@ -55,23 +56,45 @@ int hvf_debug(struct vmm_cpu *cpu)
 
 /* ---- around an entry ----------------------------------------------------- */
 
+static void lend(struct hvf_cpu *h, uint16_t reg, uint64_t value, uint64_t *own)
+{
+    if (h->armed)
+        *own = hvf_sys(h, reg);
+    hvf_set_sys(h, reg, h->armed ? value : *own);
+}
+
 static void arm(struct hvf_cpu *h, bool on)
 {
     const struct vmm_debug *d = &h->cpu->debug;
 
+    h->armed = on;
     for (unsigned i = 0; i < d->breaks; i++) {
         uint16_t n = (uint16_t)(8 * i);
 
-        hvf_set_sys(h, DBGBVR + n, d->brk[i]);
-        hvf_set_sys(h, DBGBCR + n, on ? BREAK_ON : 0);
+        lend(h, DBGBVR + n, d->brk[i], &h->own_break[i].value);
+        lend(h, DBGBCR + n, BREAK_ON, &h->own_break[i].control);
     }
     for (unsigned i = 0; i < d->watches; i++) {
+        const struct vmm_watch *w = &d->watch[i];
         uint16_t n = (uint16_t)(8 * i);
 
-        hvf_set_sys(h, DBGWVR + n, d->watch[i].va & ~UINT64_C(7));
-        hvf_set_sys(h, DBGWCR + n,
-                    on ? vmm_arm64_watch_control(&d->watch[i]) : 0);
+        lend(h, DBGWVR + n, w->va & ~UINT64_C(7), &h->own_watch[i].value);
+        lend(h, DBGWCR + n, vmm_arm64_watch_control(w),
+             &h->own_watch[i].control);
     }
+}
+
+/* While they are lent, the guest would see them and overwrite them; unless it is
+ * the script that answers for them all. */
+static void set_shadow(struct hvf_cpu *h, bool on)
+{
+    bool asked = false;
+
+    if (on)
+        h->call->vcpu_get_trap_debug_reg_accesses(h->id, &asked);
+    if (on ? !asked : h->shadow)
+        h->call->vcpu_set_trap_debug_reg_accesses(h->id, on);
+    h->shadow = on && !asked;
 }
 
 /* `points`: with breakpoints and watchpoints. */
@@ -84,10 +107,11 @@ static void begin(struct hvf_cpu *h, bool step, bool points)
         return;
     if (!d->trap)
         h->call->vcpu_set_trap_debug_exceptions(h->id, true);
-    h->mdscr = hvf_sys(h, HVF_MDSCR_EL1);
+    set_shadow(h, true);
     h->tracing = true;
-    hvf_set_sys(h, HVF_MDSCR_EL1,
-                h->mdscr | (step ? MDSCR_SS : 0) | (points ? MDSCR_MDE : 0));
+    h->mdscr = hvf_sys(h, HVF_MDSCR_EL1);
+    h->added = (step ? MDSCR_SS : 0u) | (points ? MDSCR_MDE : 0u);
+    hvf_set_sys(h, HVF_MDSCR_EL1, h->mdscr | h->added);
     if (points)
         arm(h, true);
     if (step)
@@ -103,12 +127,62 @@ void hvf_debug_end(struct hvf_cpu *h)
 {
     if (!h->tracing)
         return;
-    arm(h, false);
+    if (h->armed)
+        arm(h, false);
     hvf_set_sys(h, HVF_MDSCR_EL1, h->mdscr);
     hvf_set_reg(h, HV_REG_CPSR, hvf_reg(h, HV_REG_CPSR) & ~(uint64_t)CPSR_SS);
+    set_shadow(h, false);
     if (!h->cpu->debug.trap)
         h->call->vcpu_set_trap_debug_exceptions(h->id, false);
     h->tracing = false;
+}
+
+/* What the guest has in a register that is lent out; NULL: it is not. */
+static uint64_t *lent(struct hvf_cpu *h, uint32_t reg)
+{
+    const struct vmm_debug *d = &h->cpu->debug;
+    uint32_t n = reg >> 3 & 15;
+    bool is_break = h->armed && n < d->breaks;
+    bool is_watch = h->armed && n < d->watches;
+
+    if (reg == HVF_MDSCR_EL1)
+        return &h->mdscr;
+    switch (reg - 8 * n) {
+    case DBGBVR:
+        return is_break ? &h->own_break[n].value : NULL;
+    case DBGBCR:
+        return is_break ? &h->own_break[n].control : NULL;
+    case DBGWVR:
+        return is_watch ? &h->own_watch[n].value : NULL;
+    case DBGWCR:
+        return is_watch ? &h->own_watch[n].control : NULL;
+    default:
+        return NULL;
+    }
+}
+
+/* Those with CRn 0; the OS lock's have 1. */
+bool hvf_debug_access(struct hvf_cpu *h, const struct vmm_exit *exit,
+                      unsigned rt)
+{
+    uint16_t reg = (uint16_t)exit->reg;
+    uint64_t value, *own;
+
+    if (!h->shadow || reg >> 14 != 2 || reg >> 7 & 15)
+        return false;
+    own = lent(h, reg);
+    if (!exit->write) {
+        vmm_arm64_set_x(h->cpu, rt, own ? *own : hvf_sys(h, reg));
+        return true;
+    }
+    value = vmm_arm64_x(h->cpu, rt);
+    if (own)
+        *own = value;
+    if (reg == HVF_MDSCR_EL1)
+        hvf_set_sys(h, reg, value | h->added);
+    else if (!own)
+        hvf_set_sys(h, reg, value);
+    return true;
 }
 
 /* ---- past a breakpoint, and past a watched access ------------------------ */

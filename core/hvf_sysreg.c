@@ -114,10 +114,6 @@ int hvf_get_sysreg(const struct hvf_cpu *h, vmm_reg reg, uint64_t *value)
 
     if (rc < 0)
         return rc;
-    if (nr == HVF_MDSCR_EL1 && h->tracing) {
-        *value = h->mdscr;
-        return 0;
-    }
     if (nr == HVF_SVCR)
         return hvf_get_svcr(h, value);
     if (nr == VMM_A64_SYSREG(3, 3, 14, 0, 0))
@@ -140,10 +136,6 @@ int hvf_set_sysreg(struct hvf_cpu *h, vmm_reg reg, uint64_t value)
 
     if (rc < 0)
         return rc;
-    if (nr == HVF_MDSCR_EL1 && h->tracing) {
-        h->mdscr = value;
-        return 0;
-    }
     if (nr == HVF_SVCR)
         return hvf_set_svcr(h, value);
     return failed(h, reg,

@@ -49,6 +49,8 @@ bool hvf_trap(struct hvf_cpu *h, const struct vmm_exit *exit, unsigned rt)
 {
     uint64_t value;
 
+    if (hvf_debug_access(h, exit, rt))
+        return true;
     if (exit->write)
         return write_own(h, exit->reg, vmm_arm64_x(h->cpu, rt));
     if (!read_own(h, exit->reg, &value))

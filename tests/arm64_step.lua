@@ -95,6 +95,34 @@ end)
 
 -- ---- code and time -----------------------------------------------------------------
 
+on("breakpoints of the host leave the guest's debug registers as they were", function(open)
+    local vm, cpu = guest(open, [[
+        mov   x0, #0x1000               // MDSCR_EL1.TDCC
+        msr   mdscr_el1, x0
+        msr   dbgbvr1_el1, x0
+        nop
+        nop
+        mrs   x2, dbgbvr0_el1
+        mrs   x3, mdscr_el1
+        hvc   #0
+    ]])
+    local function register(n, op2, ...)
+        return cpu:sysreg(2, 0, 0, n, op2, ...)
+    end
+    register(0, 4, 0x1234)
+    register(0, 5, 0x1e4) -- not enabled
+    register(0, 6, 0x5678)
+    cpu:breakpoint(0x1010)
+    cpu:breakpoint(0x2000)
+    cpu:watchpoint(0x3000, 8, "rw")
+    for _, kind in ipairs { "break", "step", "hvc" } do
+        t.eq((kind == "step" and cpu:step() or vm:run { timeout = 20 }).kind, kind)
+        t.eq({ register(0, 4), register(0, 5), register(0, 6), register(1, 4), cpu.mdscr_el1 },
+             { 0x1234, 0x1e4, 0x5678, 0x1000, 0x1000 })
+    end
+    t.eq({ cpu.x2, cpu.x3 }, { 0x1234, 0x1000 })
+end)
+
 on("code written by the host is the code that runs", function(open)
     local vm, cpu = guest(open, "again: mov x2, #1\n hvc #0\n b again")
     for i = 1, 50 do
