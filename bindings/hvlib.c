@@ -20,6 +20,7 @@ int luaopen_hv_core(lua_State *L)
     lua_setfield(L, -2, "machine"); /* methods: the Lua library adds its own */
     mem_open(L);
     gic_open(L);
+    guest_open(L);
     spawn_open(L);
     lua_newtable(L);
     lua_pushvalue(L, -1);

@@ -216,6 +216,10 @@ int dev_refuse(lua_State *co);
 int vm_gic(lua_State *L);
 void gic_open(lua_State *L);
 
+/* ---- guestlib.c ---------------------------------------------------------- */
+
+void guest_open(lua_State *L); /* adds a table of functions to the one on top */
+
 /* ---- reglib.c ------------------------------------------------------------ */
 
 /* Push the value of a register; set it from the value at `idx`. */

@@ -484,6 +484,11 @@ int vmm_stop(struct vmm *vm)
     return 0;
 }
 
+bool vmm_stopping(const struct vmm *vm)
+{
+    return vm->loop && vm->loop->stop;
+}
+
 void vmm_kick(struct vmm_cpu *cpu)
 {
     poke(cpu, VMM_POKE_KICK);

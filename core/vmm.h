@@ -447,6 +447,8 @@ int vmm_step(struct vmm_cpu *cpu, struct vmm_exit *exit);
 
 /* From a callback: end the run with a stop exit. VMM_ESTATE when not running. */
 int vmm_stop(struct vmm *vm);
+/* Was it called, in the run that is under way? */
+bool vmm_stopping(const struct vmm *vm);
 
 /* Get the vCPU out of the guest: its run ends with a kick exit. Latched: when
  * it is not running, its next run ends at once. Async-signal-safe. */

@@ -55,6 +55,10 @@ local lazy = {
     size = function() return require "hv.size" end,
     image = function() return require "hv.image" end,
     spawn = function() return require "hv.spawn" end,
+    abi = function() return require("hv.abi").abi end,
+    struct = function() return require("hv.abi.struct").struct end,
+    enum = function() return require("hv.abi.enum").enum end,
+    flags = function() return require("hv.abi.enum").flags end,
     x86 = function() return strict("hv.x86", require "hv.x86") end,
     device = function()
         return strict("hv.device", {
@@ -137,6 +141,11 @@ end
 function core.machine.load(vm, at, what, ...)
     local entry = blame(load, vm, at, what, ...)
     return entry
+end
+
+--- vm:serve(abi, handlers [, options]) --> server    see abi/serve.lua
+function core.machine.serve(...)
+    return require "hv.abi.serve"(...)
 end
 
 return hv

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/* guestlib.c - guest memory by the pointers that a guest gives its host: virtual
+ * addresses, translated by its tables, and never trusted. What is not there is no
+ * error but an answer: the guest gets to hear of it. */
+#include <string.h>
+
+#include "hvlib.h"
+
+enum { PAGE = 4096 }; /* the smallest that a guest's tables have */
+
+/* One call's buffer, page by page. */
+struct span {
+    struct vmm_cpu *cpu;
+    struct vmm *vm;
+    uint64_t va, left;
+    uint64_t pa, size; /* of what next() has found */
+};
+
+/* The host's access ignores prot, the guest's own would not. */
+static bool writable(const struct vmm *vm, uint64_t pa, uint64_t size)
+{
+    struct vmm_range range;
+
+    for (size_t i = 0; vmm_range_at(vm, i, &range); i++)
+        if (range.at <= pa + (size - 1) && pa <= range.at + (range.size - 1) &&
+            !(range.prot & VMM_W))
+            return false;
+    return true;
+}
+
+/* False: nothing is left, or, with something left, there is no memory. */
+static bool next(struct span *s, bool write)
+{
+    s->size = PAGE - s->va % PAGE;
+    if (s->size > s->left)
+        s->size = s->left;
+    if (s->left == 0 || vmm_translate(s->cpu, s->va, &s->pa) <= 0 ||
+        vmm_mapped(s->vm, s->pa, s->size, "guest") < 0 ||
+        (write && !writable(s->vm, s->pa, s->size)))
+        return false;
+    s->va += s->size;
+    s->left -= s->size;
+    return true;
+}
+
+/* Arguments (cpu, va). */
+static struct span span_of(lua_State *L, uint64_t n)
+{
+    struct vcpu *v = vcpu_self(L);
+
+    return (struct span){.cpu = v->cpu,
+                         .vm = v->machine->vm,
+                         .va = (uint64_t)luaL_checkinteger(L, 2),
+                         .left = n};
+}
+
+static bool room(struct span s, bool write)
+{
+    if (s.left && s.va + (s.left - 1) < s.va)
+        return false;
+    while (next(&s, write))
+        ;
+    return s.left == 0;
+}
+
+/* room(cpu, va, n, write) --> boolean */
+static int guest_room(lua_State *L)
+{
+    struct span s = span_of(L, (uint64_t)luaL_checkinteger(L, 3));
+
+    lua_pushboolean(L, room(s, lua_toboolean(L, 4)));
+    return 1;
+}
+
+/* read(cpu, va, n) --> bytes, or nil */
+static int guest_read(lua_State *L)
+{
+    struct span s = span_of(L, (uint64_t)luaL_checkinteger(L, 3));
+    size_t n = (size_t)s.left, done = 0;
+    luaL_Buffer b;
+    char *to;
+
+    if (!room(s, false))
+        return 0;
+    to = luaL_buffinitsize(L, &b, n);
+    s = span_of(L, n); /* still: a finalizer may have run */
+    while (next(&s, false)) {
+        if (vmm_read(s.vm, s.pa, to + done, (size_t)s.size) < 0)
+            return obj_fail(L);
+        done += (size_t)s.size;
+    }
+    luaL_pushresultsize(&b, done);
+    return 1;
+}
+
+/* write(cpu, va, bytes) --> boolean: all of it, or nothing */
+static int guest_write(lua_State *L)
+{
+    size_t n, done = 0;
+    const char *from = luaL_checklstring(L, 3, &n);
+    struct span s = span_of(L, n);
+    bool there = room(s, true);
+
+    while (there && next(&s, true)) {
+        if (vmm_write(s.vm, s.pa, from + done, (size_t)s.size) < 0)
+            return obj_fail(L);
+        done += (size_t)s.size;
+    }
+    lua_pushboolean(L, there);
+    return 1;
+}
+
+/* cstring(cpu, va, most) --> string; or nil, and whether it goes on beyond most */
+static int guest_cstring(lua_State *L)
+{
+    uint64_t most = (uint64_t)luaL_checkinteger(L, 3);
+    struct span s = span_of(L, most + 1);
+    luaL_Buffer b;
+
+    luaL_buffinit(L, &b);
+    while (next(&s, false)) {
+        char page[PAGE];
+        const char *end;
+
+        if (vmm_read(s.vm, s.pa, page, (size_t)s.size) < 0)
+            return obj_fail(L);
+        end = memchr(page, 0, (size_t)s.size);
+        luaL_addlstring(&b, page, end ? (size_t)(end - page) : (size_t)s.size);
+        if (end) {
+            luaL_pushresult(&b);
+            return 1;
+        }
+    }
+    lua_pushnil(L);
+    lua_pushboolean(L, s.left == 0);
+    return 2;
+}
+
+/* core.stopping(cpu) --> has a handler stopped the run? */
+static int stopping(lua_State *L)
+{
+    struct vcpu *v = vcpu_self(L);
+
+    lua_pushboolean(L, vmm_stopping(v->machine->vm));
+    return 1;
+}
+
+/* core.distance(a, b): single-letter changes from one word to the other */
+static int distance(lua_State *L)
+{
+    lua_pushinteger(
+        L, vmm_distance(luaL_checkstring(L, 1), luaL_checkstring(L, 2)));
+    return 1;
+}
+
+static const luaL_Reg functions[] = {{"room", guest_room},
+                                     {"read", guest_read},
+                                     {"write", guest_write},
+                                     {"cstring", guest_cstring},
+                                     {NULL, NULL}};
+
+void guest_open(lua_State *L)
+{
+    luaL_newlib(L, functions);
+    lua_setfield(L, -2, "guest"); /* core.guest = {...} */
+    lua_pushcfunction(L, stopping);
+    lua_setfield(L, -2, "stopping");
+    lua_pushcfunction(L, distance);
+    lua_setfield(L, -2, "distance");
+}

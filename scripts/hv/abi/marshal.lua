@@ -1,0 +1,406 @@
+-- SPDX-License-Identifier: MIT
+--- From a hypercall's words to a handler's arguments and back. A call becomes a Lua
+-- function of its own, made of text: what its declaration tells is not looked at again
+-- each time it comes.
+--
+-- marshal(call, arch, env) --> function(cpu, word...) that vm:hypercall() takes
+--
+-- env:
+--   handler            the script's
+--   count              a table; count.calls and count.errors go up
+--   limit, string      most bytes of a buffer, of a cstr
+--   fault(call, cpu, name, why) --> results      the guest's mistake
+--   refused(call, cpu, name) --> results         the handler's error
+--   trace              nil, or { begin=, finish= }: see trace.lua
+--
+-- The guest is not trusted: each pointer is looked at before the handler is called,
+-- those that are written to once more after it, and then all is written. The handler
+-- is: what it returns and should not raises, in its name.
+
+local core = require "hv.core"
+local errno = require "hv.abi.errno"
+local struct = require "hv.abi.struct"
+
+local guest = core.guest
+
+-- Where words are, beyond those that vm:hypercall() passes.
+local REGISTERS = {
+    arm64 = { "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", passed = 7 },
+    x86_64 = { "rdi", "rsi", "rdx", "rcx", "r8", "r9", "r10", "r11", passed = 6 },
+}
+local WORDS = 8
+
+-- ---- what handlers return ----------------------------------------------------
+
+local function blame(env, call, format, ...)
+    local info = debug.getinfo(env.handler, "S")
+    error(("%s:%d: %s: the handler returned %s"):format(
+        info.short_src, info.linedefined, call.title, format:format(...)), 0)
+end
+
+local function shown(value)
+    return math.type(value) and tostring(value) or type(value)
+end
+
+local function to_bytes(env, call, fn, ...)
+    local ok, result = pcall(fn, ...)
+    if not ok then
+        if type(result) ~= "table" then
+            error(result, 0)
+        end
+        blame(env, call, "a wrong value: %s", result.why)
+    end
+    return result
+end
+
+-- The bytes of a value for an out parameter. `room`: how many there can be.
+local function encode(env, call, p, value, room)
+    local bytes
+    if p.type.kind == "bytes" then
+        if type(value) ~= "string" then
+            blame(env, call, "%s, a string is expected for %s", shown(value), p.name)
+        end
+        bytes = value
+    elseif p.count or p.open then
+        bytes = to_bytes(env, call, struct.array, p.type, value, p.count, p.name)
+    else
+        bytes = to_bytes(env, call, struct.to, p.type, value, p.name)
+    end
+    if #bytes > room then
+        blame(env, call, "%d bytes for %s, the guest has room for %d", #bytes, p.name, room)
+    end
+    return bytes
+end
+
+-- A result as a word; nil: it is none.
+local WORD = {}
+
+function WORD.int(ty, value)
+    local fits = math.type(value) == "integer"
+        and (ty.size == 8 or value >= ty.min and value <= ty.max)
+    return fits and value or nil
+end
+
+function WORD.ptr(_, value)
+    return math.type(value) == "integer" and value or nil
+end
+
+function WORD.bool(_, value)
+    if type(value) == "boolean" then
+        return value and 1 or 0
+    end
+end
+
+function WORD.float(ty, value)
+    if math.type(value) then
+        return (string.unpack(ty.size == 4 and "<I4" or "<i8", string.pack("<" .. ty.format, value)))
+    end
+end
+
+function WORD.enum(ty, value)
+    local ok, number = pcall(struct.number, ty, value, "")
+    return ok and number or nil
+end
+WORD.flags = WORD.enum
+
+-- An error's number: 0, 1 to 4095, or its name.
+function WORD.errno(_, value)
+    value = errno[value] or value
+    return math.type(value) == "integer" and value >= 0 and value < 4096 and value or nil
+end
+
+-- Results beyond the simple case: a word, then the error; or what env has for it.
+local function result(env, call, cpu, value, why, length)
+    local ty = call.returns
+    if value == nil and type(why) == "string" then
+        if not errno[why] then
+            blame(env, call, 'nil, "%s": the name of an error expected, such as "EPERM"', why)
+        end
+        return env.refused(call, cpu, why)
+    elseif value == nil and (core.stopping(cpu) or not ty or ty.kind == "errno") then
+        return 0, 0
+    elseif value == nil and ty.kind == "int" and length then
+        value = length
+    elseif not ty then
+        blame(env, call, "%s, the call returns nothing", shown(value))
+    end
+    local word = WORD[ty.kind](ty, value)
+    if not word then
+        blame(env, call, "%s, %s is expected", shown(value), ty.name)
+    elseif ty.kind == "errno" and word ~= 0 then
+        return env.refused(call, cpu, value)
+    end
+    return word, 0
+end
+
+-- ---- the text of a call --------------------------------------------------------
+
+local Text = {}
+Text.__index = Text
+
+function Text:add(format, ...)
+    self[#self + 1] = select("#", ...) > 0 and format:format(...) or format
+end
+
+function Text:constant(value)
+    self.constants[#self.constants + 1] = value
+    return "k" .. #self.constants
+end
+
+function Text:fault(condition, name, format, ...)
+    self:add("if %s then return fault(call, cpu, %q, (%q):format(%s)) end", condition, name,
+             format, table.concat({ ... }, ", "))
+end
+
+-- Words in order: parameters of the function, registers, guest memory.
+function Text:words_of(call, arch)
+    local registers, names = REGISTERS[arch], {}
+    local passed = math.min(call.words, registers.passed)
+    for i = 1, passed do
+        names[i] = "w" .. i
+    end
+    self.parameters = table.concat({ "cpu", table.unpack(names) }, ", ")
+    for i = passed + 1, math.min(call.words, WORDS) do
+        self:add("local w%d = cpu.%s", i, registers[i])
+    end
+    if call.spilled then
+        local n = call.words - WORDS + 1
+        self:add("local spilled = read(cpu, w8, %d)", 8 * n)
+        self:fault("not spilled", "EFAULT", "parameters: %d bytes at 0x%x", 8 * n, "w8")
+        local all = {}
+        for i = WORDS, call.words do
+            all[#all + 1] = "w" .. i
+        end
+        self:add("%s = unpack(%q, spilled)", table.concat(all, ", "), "<" .. ("i8"):rep(n))
+    end
+end
+
+local Scalar = {}
+
+function Scalar.int(_, p, w)
+    local ty = p.type
+    if ty.size == 8 then
+        return w
+    elseif ty.signed then
+        local sign = 1 << 8 * ty.size - 1
+        return ("((%s & 0x%x) ~ 0x%x) - 0x%x"):format(w, ty.max * 2 + 1, sign, sign)
+    end
+    return ("%s & 0x%x"):format(w, ty.max)
+end
+
+function Scalar.ptr(_, _, w)
+    return w
+end
+
+function Scalar.bool(_, _, w)
+    return ("%s & 0xff ~= 0"):format(w)
+end
+
+function Scalar.float(_, p, w)
+    return p.type.size == 8 and ('(unpack("<d", pack("<i8", %s)))'):format(w)
+        or ('(unpack("<f", pack("<I4", %s & 0xffffffff)))'):format(w)
+end
+
+function Scalar.enum(text, p, w)
+    local base = { type = p.type.base }
+    text:fault(("not %s[%s]"):format(text:constant(p.type.named), Scalar.int(text, base, w)),
+               "EINVAL", p.name .. ": no value of enum " .. p.type.name .. ": %d", w)
+    return ("%s[%s]"):format(text:constant(p.type.named), Scalar.int(text, base, w))
+end
+
+function Scalar.flags(text, p, w)
+    local ty = text:constant(p.type)
+    local value = Scalar.int(text, { type = p.type.base }, w)
+    text:fault(("(%s) & ~%s.all ~= 0"):format(value, ty), "EINVAL",
+               p.name .. ": no flags " .. p.type.name .. ": 0x%x", w)
+    return ("flags(%s, %s)"):format(ty, value)
+end
+
+-- A value out of the bytes that were read.
+local function decoded(text, p, bytes)
+    if p.type.kind == "bytes" then
+        return bytes
+    end
+    local ty = text:constant(p.type)
+    if p.count or p.open then
+        return ("list(%s, %s, 1, #%s // %d)"):format(ty, bytes, bytes, p.type.size)
+    elseif p.type.kind == "struct" then
+        return ("structure(%s, %s)"):format(ty, bytes)
+    end
+    return ("from(%s, %s, 1)"):format(ty, bytes)
+end
+
+-- The bytes that a pointer parameter is about, into n<i>.
+local function size_of(text, p, i, length)
+    local size = p.type.size or 1
+    if not p.sized then
+        text:add("local n%d = %d", i, size * (p.count or 1))
+        return
+    end
+    local unit = p.open and size or 1
+    text:fault(("ult(%d, %s)"):format(text.limit // unit, length), "E2BIG",
+               p.name .. ": %d: more than " .. text.limit .. " bytes", length)
+    text:add("local n%d = %s * %d", i, length, unit)
+    if p.type.open then
+        text:fault(("n%d < %d"):format(i, size), "EINVAL",
+                   p.name .. ": %d bytes: struct " .. p.type.name .. " has " .. size,
+                   "n" .. i)
+    end
+end
+
+local function pointer(text, p, i, w)
+    size_of(text, p, i, "w" .. w + 1)
+    local place = p.name .. ": %d bytes at 0x%x"
+    if p.direction ~= "in" then
+        text:fault(("not room(cpu, w%d, n%d, true)"):format(w, i), "EFAULT", place, "n" .. i,
+                   "w" .. w)
+    end
+    if p.direction ~= "out" then
+        text:add("local b%d = read(cpu, w%d, n%d)", i, w, i)
+        text:fault(("not b%d"):format(i), "EFAULT", place, "n" .. i, "w" .. w)
+        text:add("local v%d = %s", i, decoded(text, p, "b" .. i))
+        return "v" .. i
+    elseif p.sized then
+        text:add("local v%d = n%d // %d", i, i, p.open and p.type.size or 1)
+        return "v" .. i
+    end
+end
+
+-- What parameter i is to the handler, or nil: nothing.
+local function argument(text, p, i, w)
+    if p.direction then
+        return pointer(text, p, i, w)
+    elseif p.type.kind == "cstr" then
+        text:add("local v%d, long%d = cstring(cpu, w%d, %d)", i, i, w, text.string)
+        text:fault(("not v%d and long%d"):format(i, i), "ENAMETOOLONG",
+                   p.name .. ": at 0x%x: no end in " .. text.string .. " bytes", "w" .. w)
+        text:fault(("not v%d"):format(i), "EFAULT", p.name .. ": at 0x%x", "w" .. w)
+    else
+        text:add("local v%d = %s", i, Scalar[p.type.kind](text, p, "w" .. w))
+    end
+    return "v" .. i
+end
+
+-- Of two pointers one of which is written to, the other must not see it.
+local function overlaps(text, pointers)
+    for j, b in ipairs(pointers) do
+        for k = 1, j - 1 do
+            local a = pointers[k]
+            if a.p.direction ~= "in" or b.p.direction ~= "in" then
+                text:fault(("n%d > 0 and n%d > 0 and (ult(w%d - w%d, n%d) or ult(w%d - w%d, n%d))")
+                    :format(a.i, b.i, a.w, b.w, b.i, b.w, a.w, a.i), "EINVAL",
+                    ("%s and %s overlap: 0x%%x and 0x%%x"):format(a.p.name, b.p.name),
+                    "w" .. a.w, "w" .. b.w)
+            end
+        end
+    end
+end
+
+local function outs_of(pointers)
+    local outs = {}
+    for _, pointed in ipairs(pointers) do
+        if pointed.p.direction ~= "in" then
+            outs[#outs + 1] = pointed
+        end
+    end
+    return outs
+end
+
+-- How long the one thing is that has a length of its own; what `returns` then defaults
+-- to.
+local function length_of(outs)
+    local only
+    for _, out in ipairs(outs) do
+        if out.p.sized then
+            if only then
+                return "nil"
+            end
+            only = ("#o%d // %d"):format(out.i, out.p.open and out.p.type.size or 1)
+        end
+    end
+    return only or "nil"
+end
+
+local function after(text, call, outs)
+    local results = {}
+    for _, out in ipairs(outs) do
+        results[#results + 1] = "r" .. out.i
+    end
+    local first = results[1]
+    results[#results + 1] = "r"
+    results[#results + 1] = "why"
+    text:add("local %s = handler(%s)", table.concat(results, ", "), text.arguments)
+    if first then -- nil, "EPERM"; or stopped
+        text:add("if %s == nil and (type(%s) == \"string\" or stopping(cpu)) then", first,
+                 results[2])
+        text:add("  return finish(result(env, call, cpu, nil, %s)) end", results[2])
+    end
+    for _, out in ipairs(outs) do
+        text:add("local o%d = encode(env, call, %s, r%d, n%d)", out.i, text:constant(out.p),
+                 out.i, out.i)
+    end
+    for _, out in ipairs(outs) do
+        text:fault(("not room(cpu, w%d, #o%d, true)"):format(out.w, out.i), "EFAULT",
+                   out.p.name .. ": %d bytes at 0x%x, which the handler took away",
+                   "#o" .. out.i, "w" .. out.w)
+    end
+    for _, out in ipairs(outs) do
+        text:add("write(cpu, w%d, o%d)", out.w, out.i)
+    end
+    local ty = call.returns
+    if ty and ty.kind == "int" and not text.traced then -- the common case
+        text:add(ty.size == 8 and "if mtype(r) == \"integer\" then return r, 0 end"
+            or ("if mtype(r) == \"integer\" and r >= %d and r <= %d then return r, 0 end")
+                :format(ty.min, ty.max))
+    elseif not ty and not text.traced then
+        text:add "if r == nil and why == nil then return 0, 0 end"
+    end
+    text:add("return finish(result(env, call, cpu, r, why, %s))", length_of(outs))
+end
+
+local HEAD = [[
+local env, call, handler, count, fault, result, encode, guest, flags, list, structure, from,
+    stopping, constants = ...
+local read, write, room, cstring = guest.read, guest.write, guest.room, guest.cstring
+local unpack, pack, ult, mtype, type = string.unpack, string.pack, math.ult, math.type, type
+]]
+
+local function write_text(call, arch, env)
+    local text = setmetatable({ constants = {}, limit = env.limit, string = env.string,
+                                traced = env.trace }, Text)
+    text:words_of(call, arch)
+    local w, arguments, pointers = 1, {}, {}
+    for i, p in ipairs(call.params) do
+        arguments[#arguments + 1] = argument(text, p, i, w)
+        if p.direction then
+            pointers[#pointers + 1] = { p = p, i = i, w = w }
+        end
+        w = w + p.words
+    end
+    overlaps(text, pointers)
+    arguments[#arguments + 1] = "cpu"
+    text.arguments = table.concat(arguments, ", ")
+    if text.traced then
+        text:add("env.trace.begin(env, call, %s)", text.arguments)
+    end
+    after(text, call, outs_of(pointers))
+    local lines = { HEAD }
+    for i in ipairs(text.constants) do
+        lines[#lines + 1] = ("local k%d = constants[%d]"):format(i, i)
+    end
+    lines[#lines + 1] = text.traced
+        and "local function finish(...) return env.trace.finish(env, call, ...) end"
+        or "local function finish(...) return ... end"
+    lines[#lines + 1] = ("return function(%s)"):format(text.parameters)
+    lines[#lines + 1] = "count.calls = count.calls + 1"
+    lines[#lines + 1] = table.concat(text, "\n")
+    lines[#lines + 1] = "end"
+    return table.concat(lines, "\n"), text.constants
+end
+
+return function(call, arch, env)
+    local code, constants = write_text(call, arch, env)
+    local chunk = assert(load(code, ("=hypercall %s"):format(call.title), "t"))
+    return chunk(env, call, env.handler, env.count, env.fault, result, encode, guest,
+                 struct.flags, struct.list, struct.unpack, struct.from, core.stopping, constants)
+end

@@ -1,0 +1,223 @@
+-- SPDX-License-Identifier: MIT
+--- vm:serve(abi, handlers [, options]) --> server: a machine answers an ABI's calls.
+--
+-- handlers: call -> function(arguments..., cpu). Arguments are the parameters in order:
+-- what is in or inout by its value, what is out only by its room where the guest says
+-- how much there is. The handler returns the values of all that is out and inout, in
+-- order, then the call's result:
+--     read = function(fd, room) return data end             -- i64: #data, unless given
+--     stat = function(id) return { size = 1, mode = 2 } end -- errno: 0
+-- or nil, "EPERM" for an error. A handler that has stopped the run need return nothing.
+-- handlers.default(nr, cpu) is for numbers of the ABI's range that no call has; calls
+-- without a handler, and such numbers without it, are ENOSYS.
+--
+-- options: limit, string    most bytes of one buffer ("16M"), of one cstr ("64K")
+--          on_error         fn(event) for each error that the guest gets
+--
+-- server: { abi=, calls = { name -> { calls=, errors= } }, errors=, last= }; an event is
+-- { call=, nr=, error=, why=, cpu=, pc= }, the last one server.last.
+--
+-- A guest tells which ABI it was built with by a call of its own, CHECK: name, version,
+-- layout hash, and room for a message. What does not fit is EPROTO, in words.
+
+local abi_module = require "hv.abi"
+local core = require "hv.core"
+local errno = require "hv.abi.errno"
+local marshal = require "hv.abi.marshal"
+local options = require "hv.options"
+local size = require "hv.size"
+
+local CHECK = 0x68766162 -- "hvab"
+
+local Server = { __name = "server" }
+Server.__index = Server
+
+function Server:__tostring()
+    local calls, errors = 0, 0
+    for _, count in pairs(self.calls) do
+        calls, errors = calls + count.calls, errors + count.errors
+    end
+    return ("server of %s: %d calls, %d errors"):format(self.abi.name, calls, errors)
+end
+
+local servers = setmetatable({}, { __mode = "k" }) -- machine -> { name -> server }
+
+-- ---- errors ------------------------------------------------------------------
+
+local function pc_of(cpu, arch)
+    return arch == "arm64" and cpu.pc or cpu.rip
+end
+
+-- The guest gets the error, who serves it an event.
+local function fail(server, call, cpu, name, why)
+    local number = math.type(name) == "integer" and name or errno[name]
+    local count = server.calls[call.name]
+    server.errors = server.errors + 1
+    if count then
+        count.errors = count.errors + 1
+    end
+    local event = { call = call.name, nr = call.nr, error = name, why = why, cpu = cpu.index,
+        pc = pc_of(cpu, server.arch) }
+    server.last = event
+    if server.on_error then
+        server.on_error(event)
+    end
+    return -number, number
+end
+
+-- ---- unknown numbers, and the check ----------------------------------------------
+
+local function unknown(server, nr)
+    local call = { name = "?", nr = nr, title = server.abi.name .. ": call " .. nr }
+    return function(cpu)
+        if server.default then
+            local value, why = server.default(nr, cpu)
+            if math.type(value) == "integer" then
+                return value, 0
+            elseif value == nil and errno[why] then
+                return fail(server, call, cpu, why, "the default handler says so")
+            elseif value == nil and core.stopping(cpu) then
+                return 0, 0
+            end
+            local info = debug.getinfo(server.default, "S")
+            error(("%s:%d: %s: the default handler returned %s, an integer or nil and an "
+                .. "error's name is expected"):format(info.short_src, info.linedefined,
+                                                      call.title, tostring(value)), 0)
+        end
+        return fail(server, call, cpu, "ENOSYS", "there is no such call")
+    end
+end
+
+local function missing(server, call)
+    return function(cpu)
+        local count = server.calls[call.name]
+        count.calls = count.calls + 1
+        return fail(server, call, cpu, "ENOSYS", "it has no handler")
+    end
+end
+
+local function mismatch(server, name, version, hash)
+    local abi = server and server.abi
+    if not abi then
+        return ("the host serves no ABI %s"):format(name)
+    elseif version ~= abi.version then
+        return ("%s: the guest is built for version %d, the host has version %d"):format(
+            name, version, abi.version)
+    elseif hash ~= abi.hash then
+        return ("%s: version %d of the guest's is laid out otherwise: %016x, here %016x: "
+            .. "build the guest anew"):format(name, version, hash, abi.hash)
+    end
+end
+
+-- Words: name, version, hash, message, room for it.
+local function checker(vm)
+    return function(cpu, at, version, hash, message, room)
+        local name = core.guest.cstring(cpu, at, 64)
+        if not name then
+            return -errno.EFAULT, errno.EFAULT
+        end
+        local server = servers[vm][name]
+        local why = mismatch(server, name, version & 0xffffffff, hash)
+        if not why then
+            return 0, 0
+        end
+        if room > 0 then
+            core.guest.write(cpu, message, why:sub(1, room - 1) .. "\0")
+        end
+        if server then
+            fail(server, { name = "hv_abi_check", nr = CHECK }, cpu, "EPROTO", why)
+        end
+        return -errno.EPROTO, errno.EPROTO
+    end
+end
+
+-- ---- vm:serve --------------------------------------------------------------------
+
+local function nearest(name, known)
+    local best, least = nil, 3
+    for other in pairs(known) do
+        local d = core.distance(name, other)
+        if d < least then
+            best, least = other, d
+        end
+    end
+    return best
+end
+
+local function check_handlers(abi, handlers, level)
+    if type(handlers) ~= "table" then
+        error(("serve: a table of handlers expected, got %s"):format(type(handlers)), level)
+    end
+    for name, handler in pairs(handlers) do
+        if name ~= "default" and not abi.call[name] then
+            local near = type(name) == "string" and nearest(name, abi.call)
+            error(("serve: %s has no call %s%s"):format(abi.name, tostring(name),
+                  near and (': did you mean "%s"?'):format(near) or ""), level)
+        elseif type(handler) ~= "function" then
+            error(("serve: %s: a function expected, got %s"):format(name, type(handler)), level)
+        end
+    end
+end
+
+local function check_ranges(vm, abi, level)
+    for name, other in pairs(servers[vm]) do
+        local o = other.abi
+        if name ~= abi.name and abi.first <= o.last and o.first <= abi.last then
+            error(("serve: %s has the numbers %d to %d, %s those from %d to %d: give one of "
+                .. "them another range"):format(abi.name, abi.first, abi.last, name, o.first,
+                                                o.last), level)
+        end
+    end
+end
+
+local KNOWN = { limit = "number or string", string = "number or string", on_error = "function" }
+
+local function environment(server, call, opts)
+    local count = { calls = 0, errors = 0 }
+    server.calls[call.name] = count
+    return {
+        count = count, limit = opts.limit, string = opts.string, trace = server.trace,
+        server = server,
+        fault = function(...) return fail(server, ...) end,
+        refused = function(c, cpu, name)
+            return fail(server, c, cpu, name, "the handler says so")
+        end,
+    }
+end
+
+-- All numbers of the range: those that no call has are answered too.
+local function register(vm, server, handlers, opts)
+    local abi, by_number = server.abi, {}
+    for _, call in ipairs(abi.calls) do
+        call.title = abi.name .. "." .. call.name
+        local env = environment(server, call, opts)
+        env.handler = handlers[call.name]
+        by_number[call.nr] = env.handler and marshal(call, server.arch, env)
+            or missing(server, call)
+    end
+    for nr = abi.first, abi.last do
+        vm:hypercall(nr, by_number[nr] or unknown(server, nr))
+    end
+    vm:hypercall(CHECK, checker(vm))
+end
+
+return function(vm, abi, handlers, opts, ...)
+    core.room(vm, 0, 0) -- is it a machine, and open?
+    if not abi_module.is(abi) then
+        error(("serve: an ABI of hv.abi() expected, got %s"):format(type(abi)), 2)
+    end
+    opts = options("serve", opts, KNOWN, 2, ...)
+    servers[vm] = servers[vm] or {}
+    check_handlers(abi, handlers, 3)
+    check_ranges(vm, abi, 3)
+    local server = setmetatable({
+        abi = abi, calls = {}, errors = 0, default = handlers.default, arch = vm.arch,
+        on_error = opts.on_error,
+    }, Server)
+    register(vm, server, handlers, {
+        limit = size(opts.limit or "16M", "serve: limit", 2),
+        string = size(opts.string or "64K", "serve: string", 2),
+    })
+    servers[vm][abi.name] = server
+    return server
+end
