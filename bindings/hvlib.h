@@ -304,6 +304,7 @@ void run_prepare(lua_State *L, struct vcpu *cpu, int machine);
 int vm_run(lua_State *L);
 int vm_stop(lua_State *L);
 int vm_hypercall(lua_State *L);
+int hv_hypercalls(lua_State *L);
 int vm_on(lua_State *L);
 int vcpu_run(lua_State *L);
 int vcpu_stop(lua_State *L);

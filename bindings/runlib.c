@@ -401,6 +401,25 @@ int vm_hypercall(lua_State *L)
     return 0;
 }
 
+/* core.hypercalls(vm) --> a copy of number -> function */
+int hv_hypercalls(lua_State *L)
+{
+    lua_settop(L, 1);
+    lua_getfield(L, LUA_REGISTRYINDEX, HV_MACHINE);
+    if (!lua_getmetatable(L, 1) || !lua_rawequal(L, 2, 3))
+        return luaL_error(L, "hypercalls: a machine expected");
+    lua_newtable(L);
+    lua_getiuservalue(L, 1, UV_HYPERCALLS);
+    lua_pushnil(L); /* for nr, fn in pairs(hypercalls) */
+    while (lua_next(L, 5)) {
+        lua_pushvalue(L, -2);
+        lua_insert(L, -2);
+        lua_rawset(L, 4);
+    }
+    lua_settop(L, 4);
+    return 1;
+}
+
 static int deliverable(lua_State *L, int idx)
 {
     const char *name = obj_string(L, idx, "on", "a string");

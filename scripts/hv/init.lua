@@ -145,7 +145,18 @@ end
 
 --- vm:serve(abi, handlers [, options]) --> server    see abi/serve.lua
 function core.machine.serve(...)
-    return require "hv.abi.serve"(...)
+    return require "hv.abi.serve".machine(...)
 end
+
+--- vm:trace { hypercalls = true }    see abi/trace.lua
+function core.machine.trace(vm, opts, ...)
+    return require "hv.abi.serve".trace(vm, opts, ...)
+end
+
+core.hypercall = core.machine.hypercall
+if core.defaults.hypercalls then -- hvlua --hypercalls
+    core.machine.hypercall = require "hv.abi.serve".hypercall
+end
+
 
 return hv

@@ -11,7 +11,7 @@
 --   limit, string      most bytes of a buffer, of a cstr
 --   fault(call, cpu, name, why) --> results      the guest's mistake
 --   refused(call, cpu, name) --> results         the handler's error
---   trace              nil, or { begin=, finish= }: see trace.lua
+--   trace              nil, or { enter=, begin=, returned=, finish= }: see trace.lua
 --
 -- The guest is not trusted: each pointer is looked at before the handler is called,
 -- those that are written to once more after it, and then all is written. The handler
@@ -93,7 +93,8 @@ end
 
 function WORD.float(ty, value)
     if math.type(value) then
-        return (string.unpack(ty.size == 4 and "<I4" or "<i8", string.pack("<" .. ty.format, value)))
+        local bytes = string.pack("<" .. ty.format, value)
+        return (string.unpack(ty.size == 4 and "<I4" or "<i8", bytes))
     end
 end
 
@@ -321,6 +322,11 @@ local function length_of(outs)
     return only or "nil"
 end
 
+function Text:finished(...)
+    local call = ("result(env, call, cpu, %s)"):format(table.concat({ ... }, ", "))
+    return self.traced and ("done(env, call, cpu, %s)"):format(call) or call
+end
+
 local function after(text, call, outs)
     local results = {}
     for _, out in ipairs(outs) do
@@ -330,10 +336,13 @@ local function after(text, call, outs)
     results[#results + 1] = "r"
     results[#results + 1] = "why"
     text:add("local %s = handler(%s)", table.concat(results, ", "), text.arguments)
+    if text.traced then
+        text:add("returned(env, call, cpu, %s)", table.concat(results, ", "))
+    end
     if first then -- nil, "EPERM"; or stopped
         text:add("if %s == nil and (type(%s) == \"string\" or stopping(cpu)) then", first,
                  results[2])
-        text:add("  return finish(result(env, call, cpu, nil, %s)) end", results[2])
+        text:add("  return %s end", text:finished("nil", results[2]))
     end
     for _, out in ipairs(outs) do
         text:add("local o%d = encode(env, call, %s, r%d, n%d)", out.i, text:constant(out.p),
@@ -355,7 +364,7 @@ local function after(text, call, outs)
     elseif not ty and not text.traced then
         text:add "if r == nil and why == nil then return 0, 0 end"
     end
-    text:add("return finish(result(env, call, cpu, r, why, %s))", length_of(outs))
+    text:add("return %s", text:finished("r", "why", length_of(outs)))
 end
 
 local HEAD = [[
@@ -363,6 +372,14 @@ local env, call, handler, count, fault, result, encode, guest, flags, list, stru
     stopping, constants = ...
 local read, write, room, cstring = guest.read, guest.write, guest.room, guest.cstring
 local unpack, pack, ult, mtype, type = string.unpack, string.pack, math.ult, math.type, type
+]]
+
+-- With a tracer each way out goes by it.
+local TRACED = [[
+local enter, begin, returned, done = env.trace.enter, env.trace.begin, env.trace.returned,
+    env.trace.finish
+local untold = fault
+function fault(c, cpu, ...) return done(env, c, cpu, untold(c, cpu, ...)) end
 ]]
 
 local function write_text(call, arch, env)
@@ -381,17 +398,16 @@ local function write_text(call, arch, env)
     arguments[#arguments + 1] = "cpu"
     text.arguments = table.concat(arguments, ", ")
     if text.traced then
-        text:add("env.trace.begin(env, call, %s)", text.arguments)
+        text:add("begin(env, call, %s)", text.arguments)
     end
     after(text, call, outs_of(pointers))
     local lines = { HEAD }
     for i in ipairs(text.constants) do
         lines[#lines + 1] = ("local k%d = constants[%d]"):format(i, i)
     end
-    lines[#lines + 1] = text.traced
-        and "local function finish(...) return env.trace.finish(env, call, ...) end"
-        or "local function finish(...) return ... end"
+    lines[#lines + 1] = text.traced and TRACED or ""
     lines[#lines + 1] = ("return function(%s)"):format(text.parameters)
+    lines[#lines + 1] = text.traced and "enter(env, call, cpu)" or ""
     lines[#lines + 1] = "count.calls = count.calls + 1"
     lines[#lines + 1] = table.concat(text, "\n")
     lines[#lines + 1] = "end"

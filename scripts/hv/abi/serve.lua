@@ -26,6 +26,7 @@ local errno = require "hv.abi.errno"
 local marshal = require "hv.abi.marshal"
 local options = require "hv.options"
 local size = require "hv.size"
+local trace = require "hv.abi.trace"
 
 local CHECK = 0x68766162 -- "hvab"
 
@@ -67,11 +68,10 @@ end
 
 -- ---- unknown numbers, and the check ----------------------------------------------
 
-local function unknown(server, nr)
-    local call = { name = "?", nr = nr, title = server.abi.name .. ": call " .. nr }
+local function unknown(server, call)
     return function(cpu)
         if server.default then
-            local value, why = server.default(nr, cpu)
+            local value, why = server.default(call.nr, cpu)
             if math.type(value) == "integer" then
                 return value, 0
             elseif value == nil and errno[why] then
@@ -173,11 +173,10 @@ end
 local KNOWN = { limit = "number or string", string = "number or string", on_error = "function" }
 
 local function environment(server, call, opts)
-    local count = { calls = 0, errors = 0 }
+    local count = server.calls[call.name] or { calls = 0, errors = 0 }
     server.calls[call.name] = count
     return {
-        count = count, limit = opts.limit, string = opts.string, trace = server.trace,
-        server = server,
+        count = count, limit = opts.limit, string = opts.string, trace = server.hooks,
         fault = function(...) return fail(server, ...) end,
         refused = function(c, cpu, name)
             return fail(server, c, cpu, name, "the handler says so")
@@ -185,23 +184,47 @@ local function environment(server, call, opts)
     }
 end
 
+-- What has no handler is traced as well.
+local function told(server, call, fn)
+    local hooks = server.hooks
+    if not hooks then
+        return fn
+    end
+    return function(cpu, ...)
+        hooks.enter({}, call, cpu)
+        return hooks.finish({}, call, cpu, fn(cpu, ...))
+    end
+end
+
 -- All numbers of the range: those that no call has are answered too.
 local function register(vm, server, handlers, opts)
     local abi, by_number = server.abi, {}
+    local tracer = trace.of(vm)
+    server.hooks = tracer and trace.hooks(tracer, server) or nil
     for _, call in ipairs(abi.calls) do
         call.title = abi.name .. "." .. call.name
         local env = environment(server, call, opts)
         env.handler = handlers[call.name]
         by_number[call.nr] = env.handler and marshal(call, server.arch, env)
-            or missing(server, call)
+            or told(server, call, missing(server, call))
     end
     for nr = abi.first, abi.last do
-        vm:hypercall(nr, by_number[nr] or unknown(server, nr))
+        local call = { name = "?", nr = nr, title = ("%s: call %d"):format(abi.name, nr),
+            params = {} }
+        by_number[nr] = by_number[nr] or told(server, call, unknown(server, call))
+        core.hypercall(vm, nr, by_number[nr])
     end
-    vm:hypercall(CHECK, checker(vm))
+    core.hypercall(vm, CHECK, told(server, { name = "hv_abi_check", nr = CHECK, params = {},
+                                             title = "hv_abi_check" }, checker(vm)))
+    server.again = function()
+        register(vm, server, handlers, opts)
+    end
 end
 
-return function(vm, abi, handlers, opts, ...)
+local serve = {}
+
+--- vm:serve()
+function serve.machine(vm, abi, handlers, opts, ...)
     core.room(vm, 0, 0) -- is it a machine, and open?
     if not abi_module.is(abi) then
         error(("serve: an ABI of hv.abi() expected, got %s"):format(type(abi)), 2)
@@ -221,3 +244,49 @@ return function(vm, abi, handlers, opts, ...)
     servers[vm][abi.name] = server
     return server
 end
+
+-- ---- tracing -----------------------------------------------------------------------
+
+local originals = setmetatable({}, { __mode = "k" }) -- traced handler -> the script's
+
+-- The number is an ABI's.
+local function is_served(vm, nr)
+    for _, server in pairs(servers[vm] or {}) do
+        if nr >= server.abi.first and nr <= server.abi.last then
+            return true
+        end
+    end
+    return nr == CHECK and servers[vm] ~= nil
+end
+
+local function traced(vm, nr, fn)
+    local tracer = trace.of(vm)
+    fn = originals[fn] or fn
+    if not (fn and tracer) or is_served(vm, nr) then
+        return fn
+    end
+    local wrapped = trace.plain(tracer, nr, fn)
+    originals[wrapped] = fn
+    return wrapped
+end
+
+--- vm:hypercall(nr, fn), from when hypercalls are traced.
+function serve.hypercall(vm, nr, fn, ...)
+    core.hypercall(vm, nr, fn, ...) -- all that can be wrong with it
+    core.hypercall(vm, nr, traced(vm, math.tointeger(nr) or nr, fn))
+end
+
+--- vm:trace(): what it changes is made anew.
+function serve.trace(vm, opts, ...)
+    core.machine.hypercall = serve.hypercall
+    return trace.machine(vm, opts, function()
+        for _, server in pairs(servers[vm] or {}) do
+            server.again()
+        end
+        for nr, fn in pairs(core.hypercalls(vm)) do
+            core.hypercall(vm, nr, traced(vm, nr, fn))
+        end
+    end, ...)
+end
+
+return serve
