@@ -18,6 +18,7 @@ int luaopen_hv_core(lua_State *L)
     mem_open(L);
     gic_open(L);
     guest_open(L);
+    watch_open_library(L);
     spawn_open(L);
     lua_newtable(L);
     lua_pushvalue(L, -1);

@@ -220,6 +220,10 @@ void gic_open(lua_State *L);
 
 void guest_open(lua_State *L); /* adds a table of functions to the one on top */
 
+/* ---- watchlib.c ---------------------------------------------------------- */
+
+void watch_open_library(lua_State *L); /* likewise */
+
 /* ---- reglib.c ------------------------------------------------------------ */
 
 /* Push the value of a register; set it from the value at `idx`. */

@@ -80,12 +80,22 @@ static int message(lua_State *L)
     return 1;
 }
 
+/* Whoever watches has interrupted it, for there is a newer one. */
+static bool is_outdated(const char *why, bool watched)
+{
+    return watched && why && strstr(why, "interrupted!");
+}
+
 static int report(lua_State *L, int status)
 {
     if (status != LUA_OK) {
+        const char *why = lua_tostring(L, -1);
+
         fflush(stdout);
-        fprintf(stderr, "hvlua: %s\n", lua_tostring(L, -1));
-        lua_pop(L, 1);
+        lua_getfield(L, LUA_REGISTRYINDEX, "HVLUA_WATCH");
+        if (!is_outdated(why, lua_toboolean(L, -1)))
+            fprintf(stderr, "hvlua: %s\n", why);
+        lua_pop(L, 2);
     }
     return status;
 }
@@ -237,7 +247,7 @@ static void show_version(void)
     fflush(stdout);
 }
 
-/* core.defaults.arch, .backend: of machines that name none. */
+/* core.defaults.arch, .backend: of machines that name none; .hypercalls: tell them. */
 static void set_defaults(lua_State *L, const struct options *o)
 {
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
@@ -247,6 +257,10 @@ static void set_defaults(lua_State *L, const struct options *o)
     lua_setfield(L, -2, "arch");
     lua_pushstring(L, o->backend);
     lua_setfield(L, -2, "backend");
+    if (o->hypercalls) {
+        lua_pushboolean(L, 1);
+        lua_setfield(L, -2, "hypercalls");
+    }
     lua_pop(L, 3);
 }
 
@@ -275,6 +289,31 @@ static bool doctor(lua_State *L, char **argv, int argc)
 {
     return run_module(L, "hv.doctor", NULL, argv, argc) == LUA_OK &&
            lua_toboolean(L, -1);
+}
+
+/* hvlua --watch: this program with all arguments but that one, again and again. */
+static bool watch(lua_State *L, const struct options *o, int argc, char **argv)
+{
+    char path[4096];
+    char **all;
+    int n = 0;
+
+    if (o->script >= argc || strcmp(argv[o->script], "-") == 0) {
+        fputs("hvlua: --watch needs a script's file\n", stderr);
+        return false;
+    }
+    if (program_path(path, sizeof path) < 0) {
+        perror("hvlua: where it is");
+        return false;
+    }
+    all = lua_newuserdatauv(L, ((size_t)argc + 2) * sizeof *all, 0);
+    all[n++] = path;
+    all[n++] = argv[o->script];
+    for (int i = 1; i < argc; i++)
+        if (i >= o->script || strcmp(argv[i], "--watch") != 0)
+            all[n++] = argv[i];
+    return run_module(L, "hv.watch", "run", all, n) == LUA_OK &&
+           lua_tointeger(L, -1) == 0;
 }
 
 /* ---- running ------------------------------------------------------------- */
@@ -369,7 +408,19 @@ static int pmain(lua_State *L)
         lua_pushboolean(L, doctor(L, argv + o.script + 1, argc - o.script - 1));
         return 1;
     }
+    if (o.watch) {
+        lua_pushboolean(L, watch(L, &o, argc, argv));
+        return 1;
+    }
+    if (getenv("HVLUA_WATCH")) {
+        run_module(L, "hv.watch", "report", NULL, 0);
+        unsetenv("HVLUA_WATCH"); /* that was for this process */
+        lua_pushboolean(L, 1);
+        lua_setfield(L, LUA_REGISTRYINDEX, "HVLUA_WATCH");
+    }
     ok = run_line(L, &o, argc, argv) == LUA_OK;
+    if (o.hypercalls)
+        run_module(L, "hv.abi.trace", "finish", NULL, 0);
     if (o.stats)
         run_module(L, "hv.stats", "finish", NULL, 0);
     lua_pushboolean(L, ok);

@@ -21,6 +21,9 @@ static const char usage[] =
     "  --arch=NAME      the guests' architecture where a script names none:\n"
     "                   arm64, x86_64\n"
     "  --stats          count exits, and tell where the time went\n"
+    "  --hypercalls     tell each hypercall, and at the end what they cost\n"
+    "  --watch          run the script again whenever it is saved, or what it "
+    "loads\n"
     "  --help           show this\n"
     "  --               end of options\n"
     "  -                the script is standard input\n"
@@ -47,8 +50,9 @@ static int complain(const char *what, const char *meant)
 /* Long options by their names; short ones where only the case is another. */
 static const char *nearest_option(const char *word)
 {
-    static const char *const names[] = {"--backend", "--arch",    "--stats",
-                                        "--help",    "--version", NULL};
+    static const char *const names[] = {"--backend",    "--arch",  "--stats",
+                                        "--hypercalls", "--watch", "--help",
+                                        "--version",    NULL};
     static const char *const letters[] = {"-e", "-i", "-l", "-v",
                                           "-E", "-W", NULL};
     char name[16];
@@ -175,6 +179,10 @@ static int named(const char *word, struct options *o)
         return complain("--arch needs a name", "--arch=x86_64");
     if (strcmp(word, "--stats") == 0)
         o->stats = true;
+    else if (strcmp(word, "--hypercalls") == 0)
+        o->hypercalls = true;
+    else if (strcmp(word, "--watch") == 0)
+        o->watch = true;
     else if (strcmp(word, "--help") == 0)
         o->help = true;
     else if (strcmp(word, "--version") == 0)

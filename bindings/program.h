@@ -10,7 +10,7 @@
 
 struct options {
     int script; /* where in argv its name is; argc: there is none */
-    bool code, interactive, version, help, noenv, stats;
+    bool code, interactive, version, help, noenv, stats, hypercalls, watch;
     const char *arch, *backend; /* NULL: not given */
 };
 

@@ -1,0 +1,132 @@
+-- SPDX-License-Identifier: MIT
+--- hvlua --watch script.lua: run it again whenever it is saved, or any file it has
+-- loaded: modules, images, what it opens for reading.
+--
+-- watch.run(program, script, argument...)   until Ctrl-C; --> a status
+-- watch.report()                    in the script's process: tell what it loads
+--
+-- Each run is a process of its own, on the same terminal. One that is still running
+-- is interrupted as by Ctrl-C, so that it ends as it would; after two seconds it is
+-- ended all the same.
+
+local core = require "hv.core"
+
+local watch = {}
+
+local PATIENCE = 2 -- seconds from SIGINT to SIGKILL
+local QUIET = 0.02 -- seconds without a change: the editor is done
+
+local function say(format, ...)
+    io.stderr:write("hvlua: ", format:format(...), "\n")
+end
+
+local function tell_end(status)
+    if status == 0 then
+        say "it has ended: waiting for a change"
+    elseif status < 0 then
+        say("it was ended by signal %d: waiting for a change", -status)
+    else
+        say("it has ended with status %d: waiting for a change", status)
+    end
+end
+
+-- What the script's process says it has loaded.
+local function settle(w)
+    repeat
+        local news, text = w:wait(QUIET)
+        if news == "line" then
+            w:add(text)
+        end
+    until not news or news == "ended"
+end
+
+local function once(w, argv)
+    local status
+    w:start(argv)
+    while true do
+        local news, detail = w:wait()
+        if news == "line" then
+            w:add(detail)
+        elseif news == "ended" then
+            status = detail
+            tell_end(status)
+        elseif news == "changed" then
+            settle(w)
+            return w:stop(PATIENCE) or status
+        end
+    end
+end
+
+function watch.run(program, script, ...)
+    local w <close> = core.watch()
+    local file, why = io.open(script)
+    if not file then
+        say("cannot open %s", why)
+        return 1
+    end
+    file:close()
+    w:add(script)
+    local argv = { program, ... }
+    while true do
+        local ok, result = pcall(once, w, argv)
+        if not ok then
+            w:stop(PATIENCE)
+            if tostring(result):find("interrupted!", 1, true) then
+                return 0 -- how a watch ends
+            end
+            error(result, 0)
+        end
+        w:add(script) -- it may be another file by now
+        io.stderr:write "\n"
+        say("%s: again", script)
+    end
+end
+
+-- ---- in the script's process -------------------------------------------------------
+
+--- From now on, tell of every file that is loaded or opened for reading. The
+-- descriptor is told by HVLUA_WATCH; it stays open, as its end means the process's.
+function watch.report()
+    local number = os.getenv "HVLUA_WATCH"
+    local out = number and io.open("/dev/fd/" .. number, "w")
+    if not out then
+        return false
+    end
+    out:setvbuf "line"
+    local told = {}
+    local function tell(path)
+        if type(path) == "string" and not told[path] and not path:find "\n" then
+            told[path] = true
+            out:write(path, "\n")
+        end
+    end
+    local function before(fn, is)
+        return function(path, ...)
+            if not is or is(...) then
+                tell(path)
+            end
+            return fn(path, ...)
+        end
+    end
+    local function reads(mode)
+        return mode == nil or type(mode) == "string" and not mode:find "[wa]"
+    end
+    loadfile, dofile = before(loadfile), before(dofile) -- luacheck: ignore
+    io.open, io.lines = before(io.open, reads), before(io.lines)
+    local load_module = require
+    function require(name) -- luacheck: ignore
+        local module, path = load_module(name)
+        tell(path)
+        return module, path
+    end
+    local map = core.machine.map
+    function core.machine.map(vm, options, ...)
+        if type(options) == "table" then
+            tell(options.file)
+        end
+        return map(vm, options, ...)
+    end
+    return true
+end
+
+return watch
