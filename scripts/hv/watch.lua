@@ -111,14 +111,21 @@ function watch.report()
     local function reads(mode)
         return mode == nil or type(mode) == "string" and not mode:find "[wa]"
     end
-    loadfile, dofile = before(loadfile), before(dofile) -- luacheck: ignore
-    io.open, io.lines = before(io.open, reads), before(io.lines)
     local load_module = require
-    function require(name) -- luacheck: ignore
-        local module, path = load_module(name)
-        tell(path)
-        return module, path
+    local function replace(where, functions)
+        for name, fn in pairs(functions) do
+            where[name] = fn
+        end
     end
+    replace(io, { open = before(io.open, reads), lines = before(io.lines) })
+    replace(_G, {
+        loadfile = before(loadfile), dofile = before(dofile),
+        require = function(name)
+            local module, path = load_module(name)
+            tell(path)
+            return module, path
+        end,
+    })
     local map = core.machine.map
     function core.machine.map(vm, options, ...)
         if type(options) == "table" then

@@ -353,18 +353,23 @@ local function after(text, call, outs)
                    out.p.name .. ": %d bytes at 0x%x, which the handler took away",
                    "#o" .. out.i, "w" .. out.w)
     end
-    for _, out in ipairs(outs) do
-        text:add("write(cpu, w%d, o%d)", out.w, out.i)
+    local writes = {}
+    for i, out in ipairs(outs) do
+        writes[i] = ("write(cpu, w%d, o%d)"):format(out.w, out.i)
     end
+    writes = table.concat(writes, " ")
     local ty = call.returns
     if ty and ty.kind == "int" and not text.traced then -- the common case
-        text:add(ty.size == 8 and "if mtype(r) == \"integer\" then return r, 0 end"
-            or ("if mtype(r) == \"integer\" and r >= %d and r <= %d then return r, 0 end")
-                :format(ty.min, ty.max))
+        local fits = ty.size == 8 and "" or ("and r >= %d and r <= %d"):format(ty.min, ty.max)
+        text:add("if mtype(r) == \"integer\" %s then %s return r, 0 end", fits, writes)
     elseif not ty and not text.traced then
-        text:add "if r == nil and why == nil then return 0, 0 end"
+        text:add("if r == nil and why == nil then %s return 0, 0 end", writes)
     end
-    text:add("return %s", text:finished("r", "why", length_of(outs)))
+    text:add("local value, number = %s", text:finished("r", "why", length_of(outs)))
+    if writes ~= "" then
+        text:add("if number == 0 then %s end", writes)
+    end
+    text:add "return value, number"
 end
 
 local HEAD = [[
