@@ -110,30 +110,49 @@ static int guest_write(lua_State *L)
     return 1;
 }
 
+/* As guest_push_string(); s->left tells how it ended. */
+static bool push_string(lua_State *L, struct span *s)
+{
+    int pages = 0;
+
+    while (next(s, false)) {
+        const char *page = vmm_bytes(s->vm, s->pa, (size_t)s->size), *end;
+        char copy[PAGE];
+
+        if (!page && vmm_read(s->vm, s->pa, copy, (size_t)s->size) < 0)
+            break;
+        page = page ? page : copy;
+        end = memchr(page, 0, (size_t)s->size);
+        luaL_checkstack(L, 2, "the string is too long");
+        lua_pushlstring(L, page, end ? (size_t)(end - page) : (size_t)s->size);
+        pages++;
+        if (end) {
+            lua_concat(L, pages);
+            return true;
+        }
+    }
+    lua_pop(L, pages);
+    return false;
+}
+
 /* cstring(cpu, va, most) --> string; or nil, and whether it goes on beyond most */
 static int guest_cstring(lua_State *L)
 {
-    uint64_t most = (uint64_t)luaL_checkinteger(L, 3);
-    struct span s = span_of(L, most + 1);
-    luaL_Buffer b;
+    struct span s = span_of(L, (uint64_t)luaL_checkinteger(L, 3) + 1);
 
-    luaL_buffinit(L, &b);
-    while (next(&s, false)) {
-        char page[PAGE];
-        const char *end;
-
-        if (vmm_read(s.vm, s.pa, page, (size_t)s.size) < 0)
-            return obj_fail(L);
-        end = memchr(page, 0, (size_t)s.size);
-        luaL_addlstring(&b, page, end ? (size_t)(end - page) : (size_t)s.size);
-        if (end) {
-            luaL_pushresult(&b);
-            return 1;
-        }
-    }
+    if (push_string(L, &s))
+        return 1;
     lua_pushnil(L);
     lua_pushboolean(L, s.left == 0);
     return 2;
+}
+
+bool guest_push_string(lua_State *L, struct vcpu *v, uint64_t va, size_t most)
+{
+    struct span s = {
+        .cpu = v->cpu, .vm = v->machine->vm, .va = va, .left = most + 1};
+
+    return push_string(L, &s);
 }
 
 /* core.stopping(cpu) --> has a handler stopped the run? */

@@ -216,8 +216,21 @@ int dev_refuse(lua_State *co);
 int vm_gic(lua_State *L);
 void gic_open(lua_State *L);
 
+/* ---- hypercalllib.c ------------------------------------------------------ */
+
+int vm_hypercall(lua_State *L);
+int hv_hypercalls(lua_State *L);
+int hv_typed(lua_State *L);
+int hv_typed_calls(lua_State *L);
+/* For core: what the guest's number stands for is on top of the vCPU's coroutine, and
+ * of this type. */
+int hypercall_run(struct run *run, struct vcpu *v, int type);
+
 /* ---- guestlib.c ---------------------------------------------------------- */
 
+/* Push the guest's string at `va`, of at most `most` bytes. False: there is none, and
+ * nothing was pushed. */
+bool guest_push_string(lua_State *L, struct vcpu *v, uint64_t va, size_t most);
 void guest_open(lua_State *L); /* adds a table of functions to the one on top */
 
 /* ---- watchlib.c ---------------------------------------------------------- */
@@ -305,10 +318,16 @@ void interrupt_timeout(void *run);
  * of its machine (at index `machine`) at the bottom. */
 void run_prepare(lua_State *L, struct vcpu *cpu, int machine);
 
+/* Call what was pushed on the vCPU's coroutine, with `nargs` arguments. Its results
+ * are above CO_BASE. A verdict for core: VMM_RESUME to look at them. */
+int run_call(struct run *run, struct vcpu *v, int nargs);
+/* The integer at `at`, which may be a float without fraction, but no string. */
+bool run_integer(lua_State *co, int at, uint64_t *value);
+/* Raise unless argument 3 is a function or nil. */
+void run_check_handler(lua_State *L, const char *what);
+
 int vm_run(lua_State *L);
 int vm_stop(lua_State *L);
-int vm_hypercall(lua_State *L);
-int hv_hypercalls(lua_State *L);
 int vm_on(lua_State *L);
 int vcpu_run(lua_State *L);
 int vcpu_stop(lua_State *L);

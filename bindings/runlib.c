@@ -55,9 +55,7 @@ void run_prepare(lua_State *L, struct vcpu *v, int machine)
     lua_xmove(L, v->co, CO_BASE);
 }
 
-/* Call what was pushed on the vCPU's coroutine, with `nargs` arguments. Its
- * results are above CO_BASE. A verdict for core: VMM_RESUME to look at them. */
-static int call(struct run *run, struct vcpu *v, int nargs)
+int run_call(struct run *run, struct vcpu *v, int nargs)
 {
     lua_State *co = v->co, *before = interrupt_begin(run, co);
     int status = run->exact ? stats_call(run, co, nargs)
@@ -80,33 +78,7 @@ static int call(struct run *run, struct vcpu *v, int nargs)
     return VMM_ESTATE;
 }
 
-/* ---- hypercalls ---------------------------------------------------------- */
-
-static const vmm_reg arm64_in[] = {
-    VMM_REG(VMM_GENERAL, 1), VMM_REG(VMM_GENERAL, 2), VMM_REG(VMM_GENERAL, 3),
-    VMM_REG(VMM_GENERAL, 4), VMM_REG(VMM_GENERAL, 5), VMM_REG(VMM_GENERAL, 6),
-    VMM_REG(VMM_GENERAL, 7)};
-static const vmm_reg arm64_out[] = {
-    VMM_REG(VMM_GENERAL, 0), VMM_REG(VMM_GENERAL, 1), VMM_REG(VMM_GENERAL, 2),
-    VMM_REG(VMM_GENERAL, 3)};
-static const vmm_reg x86_in[] = {
-    VMM_REG(VMM_GENERAL, VMM_RDI), VMM_REG(VMM_GENERAL, VMM_RSI),
-    VMM_REG(VMM_GENERAL, VMM_RDX), VMM_REG(VMM_GENERAL, VMM_RCX),
-    VMM_REG(VMM_GENERAL, VMM_R8),  VMM_REG(VMM_GENERAL, VMM_R9)};
-static const vmm_reg x86_out[] = {VMM_REG(VMM_GENERAL, VMM_RAX),
-                                  VMM_REG(VMM_GENERAL, VMM_RDX)};
-
-/* The hypercall ABI of an architecture. */
-static const struct abi {
-    const vmm_reg *in, *out;
-    int ins, outs;
-} abis[VMM_ARCHES] = {
-    [VMM_ARM64] = {arm64_in, arm64_out, 7, 4},
-    [VMM_X86_64] = {x86_in, x86_out, 6, 2},
-};
-
-/* The integer at `at`, which may be a float without fraction, but no string. */
-static bool as_integer(lua_State *co, int at, uint64_t *value)
+bool run_integer(lua_State *co, int at, uint64_t *value)
 {
     int exact = lua_type(co, at) == LUA_TNUMBER;
     lua_Integer integer = exact ? lua_tointegerx(co, at, &exact) : 0;
@@ -114,99 +86,6 @@ static bool as_integer(lua_State *co, int at, uint64_t *value)
     if (exact)
         *value = (uint64_t)integer;
     return exact;
-}
-
-/* Protected: why result number `i` is none, and of which of the handlers. */
-static int bad_result(lua_State *co)
-{
-    struct vcpu *v = lua_touserdata(co, 1);
-    int i = (int)lua_tointeger(co, 2);
-    int outs = abis[vmm_arch(v->machine->vm)].outs;
-    const char *where;
-
-    lua_rawgeti(co, 4, (lua_Integer)v->exit->nr);
-    obj_where(co, -1);
-    where = lua_tostring(co, -1);
-    if (i > outs)
-        return luaL_error(co, "%shypercall %I: result %d: at most %d go back",
-                          where, (LUAI_UACINT)v->exit->nr, i, outs);
-    return luaL_error(co,
-                      "%shypercall %I: result %d: an integer expected, got "
-                      "%s",
-                      where, (LUAI_UACINT)v->exit->nr, i, obj_name(co, 3));
-}
-
-static int raise_bad_result(struct run *run, struct vcpu *v, int i)
-{
-    lua_settop(v->co, CO_BASE + 1 + i); /* there may be thousands behind it */
-    lua_pushcfunction(v->co, bad_result);
-    lua_pushlightuserdata(v->co, v);
-    lua_pushinteger(v->co, i + 1);
-    lua_pushvalue(v->co, CO_BASE + 1 + i);
-    lua_pushvalue(v->co, CO_HYPERCALLS);
-    return call(run, v, 4);
-}
-
-/* Results go to the result registers, all or none of them; nil leaves its register
- * alone. */
-static int store_results(struct run *run, struct vcpu *v, const struct abi *abi)
-{
-    int n = lua_gettop(v->co) - CO_BASE;
-    union vmm_value value[4];
-    bool given[4] = {false};
-
-    for (int i = 0; i < n; i++) {
-        uint64_t result = 0;
-        bool is = as_integer(v->co, CO_BASE + 1 + i, &result);
-
-        if (!is && lua_isnil(v->co, CO_BASE + 1 + i))
-            ; /* also past the last register */
-        else if (!is || i >= abi->outs)
-            return raise_bad_result(run, v, i);
-        if (i < abi->outs) {
-            value[i].u64 = result;
-            given[i] = is;
-        }
-    }
-    for (int i = 0; i < n && i < abi->outs; i++)
-        if (given[i] && vmm_set(v->cpu, abi->out[i], &value[i]) < 0)
-            return VMM_EHOST;
-    lua_settop(v->co, CO_BASE);
-    return VMM_RESUME;
-}
-
-/* handler(cpu, a1, a2, ...): only as many registers are read as it declares. */
-static int hypercall(struct run *run, struct vcpu *v, int nargs)
-{
-    const struct abi *abi = &abis[vmm_arch(run->m->vm)];
-    int rc;
-
-    if (nargs < 0 || nargs > abi->ins)
-        nargs = abi->ins;
-    lua_pushvalue(v->co, CO_CPU);
-    for (int i = 0; i < nargs; i++) {
-        union vmm_value value;
-
-        if (vmm_get(v->cpu, abi->in[i], &value) < 0) {
-            lua_settop(v->co, CO_BASE);
-            return VMM_EHOST;
-        }
-        lua_pushinteger(v->co, (lua_Integer)value.u64);
-    }
-    rc = call(run, v, nargs + 1);
-    return rc == VMM_RESUME ? store_results(run, v, abi) : rc;
-}
-
-/* How many hypercall arguments the function on top declares; -1: all. */
-static int declared(lua_State *L)
-{
-    lua_Debug ar;
-
-    lua_pushvalue(L, -1);
-    lua_getinfo(L, ">u", &ar);
-    if (ar.isvararg)
-        return -1;
-    return ar.nparams > 0 ? ar.nparams - 1 : 0; /* less the cpu */
 }
 
 /* ---- other exits --------------------------------------------------------- */
@@ -242,7 +121,7 @@ static int call_on(lua_State *co)
         return check_no_answer(co, v->exit);
     if (lua_isnil(co, -1))
         return 0;
-    if (as_integer(co, -1, &v->exit->value))
+    if (run_integer(co, -1, &v->exit->value))
         return 0;
     got = obj_name(co, -1);
     obj_where(co, ARG_WHAT);
@@ -263,7 +142,7 @@ static int protected(struct run *run, struct vcpu *v, lua_CFunction f)
     lua_insert(v->co, -2);
     lua_pushvalue(v->co, CO_CPU);
     lua_pushvalue(v->co, CO_DEVICES);
-    rc = call(run, v, 4); /* f(v, what, cpu, devices) */
+    rc = run_call(run, v, 4); /* f(v, what, cpu, devices) */
     if (rc == VMM_RESUME)
         lua_settop(v->co, CO_BASE);
     return rc;
@@ -278,7 +157,7 @@ static int refuse(struct run *run, struct vcpu *v, struct device *dev)
     lua_pushvalue(v->co, CO_CPU);
     lua_pushvalue(v->co, CO_DEVICES);
     lua_pushvalue(v->co, CO_BASE + 1);
-    return call(run, v, 5);
+    return run_call(run, v, 5);
 }
 
 /* The device's function is called as hypercalls' are, with nothing of ours in
@@ -290,11 +169,11 @@ static int device(struct run *run, struct vcpu *v, const struct device *dev)
 
     if (nargs < 0)
         return VMM_RESUME;
-    rc = call(run, v, nargs);
+    rc = run_call(run, v, nargs);
     if (rc != VMM_RESUME)
         return rc;
     if (!v->exit->write && !run->cut &&
-        !as_integer(v->co, CO_BASE + 1, &v->exit->value))
+        !run_integer(v->co, CO_BASE + 1, &v->exit->value))
         return refuse(run, v, &d);
     lua_settop(v->co, CO_BASE);
     return VMM_RESUME;
@@ -312,12 +191,11 @@ static int on_exit_lua(struct vmm_cpu *cpu, struct vmm_exit *exit, void *ctx)
 
     v->exit = exit;
     if (exit->kind == VMM_HVC) {
-        if (lua_rawgeti(v->co, CO_HYPERCALLS, (lua_Integer)exit->nr) ==
-            LUA_TFUNCTION) {
+        int type = lua_rawgeti(v->co, CO_HYPERCALLS, (lua_Integer)exit->nr);
+
+        if (type != LUA_TNIL) {
             stats_count(run, v, index, STATS_HYPERCALL, exit->nr);
-            return hypercall(run, v,
-                             exit->nr < HV_QUICK ? m->args[exit->nr]
-                                                 : declared(v->co));
+            return hypercall_run(run, v, type);
         }
         lua_pop(v->co, 1);
     }
@@ -352,72 +230,12 @@ static int on_exit_timed(struct vmm_cpu *cpu, struct vmm_exit *exit, void *ctx)
 
 /* ---- vm:hypercall, vm:on ------------------------------------------------- */
 
-static void check_handler(lua_State *L, const char *what)
+void run_check_handler(lua_State *L, const char *what)
 {
     obj_method(L, 2, what);
     if (!lua_isfunction(L, 3) && !lua_isnil(L, 3))
         luaL_error(L, "%s: a function or nil expected, got %s", what,
                    lua_isnone(L, 3) ? "nothing" : luaL_typename(L, 3));
-}
-
-/* vm:hypercall { via = "mmio", at = } */
-static int hypercall_via(lua_State *L, struct machine *m)
-{
-    static const char *const names[] = {"via", "at", NULL};
-    const char *via;
-
-    obj_method(L, 1, "hypercall");
-    obj_fields(L, 2, "hypercall", names);
-    obj_field(L, 2, "via");
-    via = obj_string(L, -1, "hypercall: via", "\"mmio\"");
-    if (strcmp(via, "mmio") != 0)
-        return luaL_error(L, "hypercall: via: \"%s\": use \"mmio\"", via);
-    obj_field(L, 2, "at");
-    if (vmm_doorbell(m->vm, obj_address(L, -1, "hypercall: at")) < 0)
-        return obj_fail(L);
-    return 0;
-}
-
-/* vm:hypercall(nr, fn | nil) */
-int vm_hypercall(lua_State *L)
-{
-    struct machine *m = vm_self(L);
-    uint64_t nr;
-    int args;
-
-    if (lua_istable(L, 2))
-        return hypercall_via(L, m);
-    nr = obj_integer(L, 2, "hypercall: number");
-    check_handler(L, "hypercall");
-    if (!lua_isnil(L, 3) && vmm_hypercalls(m->vm) < 0)
-        return obj_fail(L);
-    args = lua_isnil(L, 3) ? -1 : declared(L);
-    lua_getiuservalue(L, 1, UV_HYPERCALLS);
-    lua_pushvalue(L, 3);
-    lua_rawseti(L, -2, (lua_Integer)nr); /* hypercalls[nr] = fn */
-    if (nr < HV_QUICK)
-        m->args[nr] = (int8_t)args;
-    stats_forget(m);
-    return 0;
-}
-
-/* core.hypercalls(vm) --> a copy of number -> function */
-int hv_hypercalls(lua_State *L)
-{
-    lua_settop(L, 1);
-    lua_getfield(L, LUA_REGISTRYINDEX, HV_MACHINE);
-    if (!lua_getmetatable(L, 1) || !lua_rawequal(L, 2, 3))
-        return luaL_error(L, "hypercalls: a machine expected");
-    lua_newtable(L);
-    lua_getiuservalue(L, 1, UV_HYPERCALLS);
-    lua_pushnil(L); /* for nr, fn in pairs(hypercalls) */
-    while (lua_next(L, 5)) {
-        lua_pushvalue(L, -2);
-        lua_insert(L, -2);
-        lua_rawset(L, 4);
-    }
-    lua_settop(L, 4);
-    return 1;
 }
 
 static int deliverable(lua_State *L, int idx)
@@ -452,7 +270,7 @@ int vm_on(lua_State *L)
     struct machine *m = vm_self(L);
     int kind = deliverable(L, 2);
 
-    check_handler(L, "on");
+    run_check_handler(L, "on");
     lua_getiuservalue(L, 1, UV_ON);
     lua_insert(L, 3);
     lua_rawseti(L, 3, kind); /* on[kind] = fn */

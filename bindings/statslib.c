@@ -135,13 +135,18 @@ static struct stats_row *row_of(lua_State *L)
     return row;
 }
 
-/* "demo.lua:12", or nothing where that is no Lua function. */
+/* "demo.lua:12", or nothing where that is no Lua function, also none of a typed
+ * hypercall's. */
 static void push_source(lua_State *L, int idx)
 {
     lua_Debug ar;
 
     lua_pushvalue(L, idx);
-    if (!lua_isfunction(L, idx) || lua_iscfunction(L, idx)) {
+    if (lua_type(L, -1) == LUA_TUSERDATA) {
+        lua_getiuservalue(L, -1, 1);
+        lua_replace(L, -2);
+    }
+    if (!lua_isfunction(L, -1) || lua_iscfunction(L, -1)) {
         lua_pop(L, 1);
         lua_pushliteral(L, "");
         return;

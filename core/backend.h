@@ -198,6 +198,9 @@ struct vmm_ops {
     int (*set_bytes)(struct vmm_cpu *cpu, vmm_reg reg, const void *from,
                      size_t size);
 
+    /* Is it certain, and cheap to know, that the guest's MMU is off? NULL: no. */
+    bool (*unmapped)(const struct vmm_cpu *cpu);
+
     int (*line)(struct vmm_cpu *cpu, enum vmm_line line, bool level);
     int (*line_at)(struct vmm_cpu *cpu, enum vmm_line line, bool *level);
     int (*inject)(struct vmm_cpu *cpu, const struct vmm_event *event);

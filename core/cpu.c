@@ -202,6 +202,10 @@ int vmm_translate(struct vmm_cpu *cpu, uint64_t va, uint64_t *pa)
 
     if (rc < 0)
         return rc;
+    if (cpu->vm->ops->unmapped && cpu->vm->ops->unmapped(cpu)) {
+        *pa = va;
+        return 1;
+    }
     return cpu->vm->arch == VMM_ARM64 ? vmm_arm64_translate(cpu, va, pa)
                                       : vmm_x86_translate(cpu, va, pa);
 }

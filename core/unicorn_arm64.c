@@ -357,6 +357,13 @@ static int run(struct vmm_cpu *cpu, struct vmm_exit *exit)
     return 0;
 }
 
+static bool unmapped(const struct vmm_cpu *cpu)
+{
+    const struct a64_engine *e = cpu->host;
+
+    return !e->mapped;
+}
+
 static int line(struct vmm_cpu *cpu, enum vmm_line line, bool level)
 {
     struct a64_engine *e = cpu->host;
@@ -495,6 +502,7 @@ const struct vmm_ops vmm_unicorn_arm64_ops = {
     .answer = answer,
     .get = a64_get,
     .set = a64_set,
+    .unmapped = unmapped,
     .line = line,
     .line_at = line_at,
     .inject = vmm_arm64_inject,

@@ -7,7 +7,7 @@
 --
 -- env:
 --   handler            the script's
---   count              a table; count.calls and count.errors go up
+--   count              a table, which gets more(): how many calls there were
 --   limit, string      most bytes of a buffer, of a cstr
 --   fault(call, cpu, name, why) --> results      the guest's mistake
 --   refused(call, cpu, name) --> results         the handler's error
@@ -377,6 +377,8 @@ local env, call, handler, count, fault, result, encode, guest, flags, list, stru
     stopping, constants = ...
 local read, write, room, cstring = guest.read, guest.write, guest.room, guest.cstring
 local unpack, pack, ult, mtype, type = string.unpack, string.pack, math.ult, math.type, type
+local calls = 0
+function count.more() return calls end
 ]]
 
 -- With a tracer each way out goes by it.
@@ -413,15 +415,56 @@ local function write_text(call, arch, env)
     lines[#lines + 1] = text.traced and TRACED or ""
     lines[#lines + 1] = ("return function(%s)"):format(text.parameters)
     lines[#lines + 1] = text.traced and "enter(env, call, cpu)" or ""
-    lines[#lines + 1] = "count.calls = count.calls + 1"
+    lines[#lines + 1] = "calls = calls + 1"
     lines[#lines + 1] = table.concat(text, "\n")
     lines[#lines + 1] = "end"
     return table.concat(lines, "\n"), text.constants
 end
 
+-- ---- calls of integers and strings ------------------------------------------------
+
+-- What bindings/hypercalllib.c can do by itself, as it names it; nil: it cannot.
+local function code_of(ty)
+    if not ty then
+        return "-"
+    elseif ty.kind == "int" then
+        return (ty.signed and "i" or "u") .. ty.size
+    elseif ty.kind == "ptr" then
+        return "u8"
+    elseif ty.kind == "bool" then
+        return "b1"
+    end
+    return ty.kind == "cstr" and "s8" or nil
+end
+
+local RESULTS = { int = true, ptr = true }
+
+-- The call in C, with the general function for what is out of the ordinary; or only
+-- that.
+local function typed(call, env, general)
+    local codes = {}
+    for i, p in ipairs(call.params) do
+        codes[i] = not p.direction and code_of(p.type) or nil
+    end
+    if env.trace or #codes ~= #call.params or #codes > 6
+        or call.returns and not RESULTS[call.returns.kind] then
+        return general
+    end
+    local function finish(cpu, value, why)
+        return result(env, call, cpu, value, why)
+    end
+    local made = core.typed(env.handler, general, finish, env.string, code_of(call.returns),
+                            table.unpack(codes))
+    local more = env.count.more
+    function env.count.more()
+        return more() + core.typed_calls(made)
+    end
+    return made
+end
+
 return function(call, arch, env)
     local code, constants = write_text(call, arch, env)
     local chunk = assert(load(code, ("=hypercall %s"):format(call.title), "t"))
-    return chunk(env, call, env.handler, env.count, env.fault, result, encode, guest,
-                 struct.flags, struct.list, struct.unpack, struct.from, core.stopping, constants)
+    return typed(call, env, chunk(env, call, env.handler, env.count, env.fault, result, encode,
+        guest, struct.flags, struct.list, struct.unpack, struct.from, core.stopping, constants))
 end
