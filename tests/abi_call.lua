@@ -300,7 +300,8 @@ t.on("a handler that returns what it should not raises, in its name", function(o
     local vm, call = guest(open)
     local abi = hv.abi("lab", MEMORY)
     for i, case in ipairs {
-        { 1, { 0x30000 }, "put", function() end, "lab.put: the handler returned nil, u32 is expected" },
+        { 1, { 0x30000 }, "put", function() end,
+          "lab.put: the handler returned nil, u32 is expected" },
         { 1, { 0x30000 }, "put", function() return -1 end, "returned -1, u32 is expected" },
         { 1, { 0x30000 }, "put", function() return 1 << 32 end, "u32 is expected" },
         { 1, { 0x30000 }, "put", function() return "x" end, "returned string, u32 is expected" },
@@ -316,13 +317,16 @@ t.on("a handler that returns what it should not raises, in its name", function(o
           "returned 1, the call returns nothing" },
         { 5, { 1, 0x30000 }, "stat", function() return { size = 1 } end,
           "returned a wrong value: info: mode is missing" },
-        { 5, { 1, 0x30000 }, "stat", function() return { size = "1", mode = 1, links = { 1, 2 } } end,
+        { 5, { 1, 0x30000 }, "stat",
+          function() return { size = "1", mode = 1, links = { 1, 2 } } end,
           "info.size: u64 expected, got string" },
-        { 5, { 1, 0x30000 }, "stat", function() return { size = 1, mode = 1, links = { 1, 2 } }, 5000 end,
+        { 5, { 1, 0x30000 }, "stat",
+          function() return { size = 1, mode = 1, links = { 1, 2 } }, 5000 end,
           "returned 5000, errno is expected" },
         { 7, { 0x30000, 0x30100 }, "seven", function() return { 1, 2 }, 3 end,
           "values: 7 values expected, got 2" },
-        { 14, { 0x30000, 1 }, "list", function() return { { x = 1, y = 1 }, { x = 1, y = 1 } } end,
+        { 14, { 0x30000, 1 }, "list",
+          function() return { { x = 1, y = 1 }, { x = 1, y = 1 } } end,
           "16 bytes for at, the guest has room for 8" },
         { 15, {}, "none", function() return 1 end, "returned 1, the call returns nothing" },
     } do

@@ -289,7 +289,9 @@ end
 --- vm:hypercall(nr, fn), from when hypercalls are traced.
 function serve.hypercall(vm, nr, fn, ...)
     core.hypercall(vm, nr, fn, ...) -- all that can be wrong with it
-    core.hypercall(vm, nr, traced(vm, math.tointeger(nr) or nr, fn))
+    if type(nr) ~= "table" then
+        core.hypercall(vm, nr, traced(vm, math.tointeger(nr) or nr, fn))
+    end
 end
 
 --- vm:trace(): what it changes is made anew.

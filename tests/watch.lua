@@ -1,0 +1,145 @@
+-- SPDX-License-Identifier: MIT
+-- hvlua --watch: a script that is saved runs again.
+local t = ...
+local core = require "hv.core"
+
+local function folder()
+    local path = os.tmpname()
+    os.remove(path)
+    t.run { "mkdir", path }
+    return setmetatable({ path = path }, { __close = function() t.run { "rm", "-r", path } end })
+end
+
+local function write(path, text)
+    local file <close> = assert(io.open(path .. ".new", "w"))
+    file:write(text)
+    file:close()
+    assert(os.rename(path .. ".new", path)) -- as editors do
+end
+
+local function overwrite(path, text)
+    local file <close> = assert(io.open(path, "w"))
+    file:write(text)
+end
+
+-- A watch of script.lua in the background, whose output goes to a file. --> says(text)
+-- waits until that is in it, behind what was found before.
+local function watching(dir, ...)
+    local log = dir.path .. "/log"
+    overwrite(log, "")
+    local _, program = t.run { "readlink", "-f", t.hvlua }
+    local argv = { program:match "[^\n]+", "--watch", ... }
+    local words = {}
+    for i, word in ipairs(argv) do
+        words[i] = "'" .. word:gsub("'", "'\\''") .. "'"
+    end
+    -- A shell's background program ignores Ctrl-C unless it is told otherwise.
+    local env = t.run { "env", "--default-signal=INT", "true" } == 0
+        and "env --default-signal=INT " or ""
+    local command = ("cd '%s'; %s%s >>log 2>&1 & echo $!"):format(dir.path, env,
+                                                              table.concat(words, " "))
+    local _, pid = t.run { "sh", "-c", command }
+    pid = pid:match "%d+"
+    local seen = 0
+    local function says(text, note)
+        local until_ = core.clock() + 20
+        repeat
+            local file <close> = assert(io.open(log))
+            local all = file:read "a"
+            local _, last = all:find(text, seen + 1, true)
+            if last then
+                seen = last
+                return all
+            end
+            t.run { "sleep", "0.01" }
+        until core.clock() > until_
+        local file <close> = assert(io.open(log))
+        error(("%s: not said: %s\n%s"):format(note or "watch", text, file:read "a"), 2)
+    end
+    return says, setmetatable({ pid = pid, interruptible = env ~= "" }, { __close = function()
+        t.run { "sh", "-c", "kill -INT " .. pid .. " 2>/dev/null; sleep 0.1; kill -9 " .. pid
+            .. " 2>/dev/null" }
+    end })
+end
+
+t.test("the script, a module and a file that it reads: each save is a run", function()
+    local dir <close> = folder()
+    write(dir.path .. "/script.lua", [[
+        package.path = "./?.lua"
+        local file = io.open "data.txt"
+        io.stderr:write("one: ", require "part", " ", file:read "a", " ", arg[1], "\n")
+    ]])
+    write(dir.path .. "/part.lua", "return 'first'")
+    write(dir.path .. "/data.txt", "data")
+    local says, watch <close> = watching(dir, "script.lua", "argument")
+    t.ok(watch.pid)
+    says "one: first data argument"
+    says "it has ended: waiting for a change"
+    overwrite(dir.path .. "/part.lua", "return 'second'")
+    says "one: second data"
+    says "waiting"
+    write(dir.path .. "/data.txt", "more")
+    says "one: second more"
+    says "waiting"
+    write(dir.path .. "/script.lua", "io.stderr:write 'another script\\n' error 'oh'")
+    says "another script"
+    says "hvlua: script.lua:1: oh"
+    says "it has ended with status 1: waiting for a change"
+    write(dir.path .. "/script.lua", "syntax error")
+    says "syntax error near"
+    write(dir.path .. "/script.lua", "io.stderr:write 'mended\\n'")
+    says "mended"
+end)
+
+t.test("a guest that runs on is interrupted, and ends in peace", function()
+    local dir <close> = folder()
+    local text = [[
+        local hv = require "hv"
+        local vm <close> = hv.vm { backend = "unicorn", memory = "64K" }
+        local _ <close> = setmetatable({}, { __close = function() io.stderr:write "closed\n" end })
+        vm:load(0x4000, "\x02\0\0\xd4\0\0\0\x14") -- hvc #0; b .
+        vm:hypercall(0, function() io.stderr:write "RUN\n" end)
+        vm:vcpu { pc = 0x4000 }
+        vm:run()
+    ]]
+    write(dir.path .. "/script.lua", text:gsub("RUN", "first"))
+    local says, watch <close> = watching(dir, "script.lua")
+    says "first"
+    write(dir.path .. "/script.lua", text:gsub("RUN", "second"))
+    says "closed"
+    local all = says "second"
+    t.ok(not all:find "interrupted", all)
+    -- one that does not mind is ended all the same
+    write(dir.path .. "/script.lua", [[
+        io.stderr:write "stubborn\n"
+        while true do pcall(function() while true do end end) end
+    ]])
+    says "stubborn"
+    write(dir.path .. "/script.lua", text:gsub("RUN", "third"))
+    says "third"
+    if not watch.interruptible then
+        return
+    end
+    t.run { "kill", "-INT", watch.pid }
+    says "closed"
+    for _ = 1, 200 do
+        if t.run { "kill", "-0", watch.pid } ~= 0 then
+            return
+        end
+        t.run { "sleep", "0.01" }
+    end
+    error "Ctrl-C does not end it"
+end)
+
+t.test("what cannot be watched", function()
+    for _, case in ipairs {
+        { { "--watch" }, "hvlua: --watch needs a script's file" },
+        { { "--watch", "-" }, "hvlua: --watch needs a script's file" },
+        { { "--watch", "-e", "print(1)" }, "hvlua: --watch needs a script's file" },
+        { { "--watch", "/none/such.lua" }, "hvlua: cannot open /none/such.lua" },
+    } do
+        local status, out, err = t.run { t.hvlua, table.unpack(case[1]) }
+        t.eq({ status, out }, { 1, "" })
+        t.ok(err:find(case[2], 1, true), err)
+    end
+end)
