@@ -90,7 +90,7 @@ t.on("random calls change nothing but what they pass", function(open, backend, a
     local seed = 20261120
     math.randomseed(seed)
     for i = 0, SIZE // 8 - 1 do
-        vm:u64(i * 8, i % 3 > 0 and math.random(0, SIZE // 2) -- as spilled words are
+        vm:u64(i * 8, i % 4 > 0 and math.random(0, SIZE // 2) -- as spilled words are
             or math.random(0) & 0x7f7f7f007f7f7f7f)
     end
     local count = backend == "kvm" and (FULL and 2000 or 300) or FULL and 100000 or 3000
@@ -99,7 +99,7 @@ t.on("random calls change nothing but what they pass", function(open, backend, a
     for n = 1, count do
         local nr, words = math.random(0, 13), {}
         for i = 1, 8 do
-            words[i] = i == 8 and math.random(2) == 1 and 24 * math.random(0, 4000) + 8
+            words[i] = i == 8 and math.random(2) == 1 and 32 * math.random(0, 4000) + 8
                 or draw_word(math.random)
             cpu[names[i + 1]] = words[i]
         end
