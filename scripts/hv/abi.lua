@@ -323,8 +323,11 @@ end
 
 local module = {}
 
---- What an ABI's name is in a check: see abi/serve.lua.
+--- Of any text, 64 bits.
 module.hash = hash
+
+--- fn(abi), which hears of each that is declared: for abi/command.lua.
+module.on_declared = nil
 
 function module.abi(name, fields, ...)
     if select("#", ...) > 0 then
@@ -335,6 +338,9 @@ function module.abi(name, fields, ...)
         local why = type(result) == "table" and result.why
         error(why and ("hv.abi: %s%s"):format(type(name) == "string" and name .. ": " or "", why)
               or result, why and 2 or 0)
+    end
+    if module.on_declared then
+        module.on_declared(result)
     end
     return result
 end
