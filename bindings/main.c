@@ -283,12 +283,16 @@ static int run_module(lua_State *L, const char *module, const char *name,
     return call(L, argc, 1);
 }
 
-/* hvlua doctor: whether all is well; it needs nothing of the environment, which
- * may be what is not. */
-static bool doctor(lua_State *L, char **argv, int argc)
+/* Words that stand where a script may: hvlua doctor, hvlua abi. A script of that
+ * name is ./doctor. They need nothing of the environment: to doctor, it may be what
+ * is wrong. */
+static const char *command_module(const char *word)
 {
-    return run_module(L, "hv.doctor", NULL, argv, argc) == LUA_OK &&
-           lua_toboolean(L, -1);
+    if (strcmp(word, "doctor") == 0)
+        return "hv.doctor";
+    if (strcmp(word, "abi") == 0)
+        return "hv.abi.command";
+    return NULL;
 }
 
 /* hvlua --watch: this program with all arguments but that one, again and again. */
@@ -367,14 +371,33 @@ static void open_libraries(lua_State *L, const struct options *o)
     lua_gc(L, LUA_GCGEN, 0, 0);
 }
 
-/* The first option that is no choice of what to examine; NULL: all are. */
-static const char *not_for_doctor(char **argv, int options)
+/* The first option that is no choice of a machine; NULL: all are. */
+static const char *not_for_commands(char **argv, int options)
 {
     for (int i = 1; i < options; i++)
         if (strncmp(argv[i], "--backend", 9) != 0 &&
             strncmp(argv[i], "--arch", 6) != 0)
             return argv[i];
     return NULL;
+}
+
+/* Whether it went well. */
+static bool run_command(lua_State *L, const struct options *o, int argc,
+                        char **argv)
+{
+    const char *name = argv[o->script];
+    const char *other = not_for_commands(argv, o->script);
+
+    if (other && !o->version) {
+        fprintf(stderr,
+                "hvlua: %s takes only --backend=NAME and --arch=NAME before "
+                "it: %s\n",
+                name, other);
+        return false;
+    }
+    return run_module(L, command_module(name), NULL, argv + o->script + 1,
+                      argc - o->script - 1) == LUA_OK &&
+           lua_toboolean(L, -1);
 }
 
 static int pmain(lua_State *L)
@@ -395,17 +418,8 @@ static int pmain(lua_State *L)
         show_version();
     open_libraries(L, &o);
     set_arg(L, argv, o.script, argc);
-    if (o.script < argc && strcmp(argv[o.script], "doctor") == 0) {
-        const char *other = not_for_doctor(argv, o.script);
-
-        if (other && !o.version) {
-            fprintf(stderr,
-                    "hvlua: doctor takes only --backend=NAME and --arch=NAME "
-                    "before it: %s\n",
-                    other);
-            return 0;
-        }
-        lua_pushboolean(L, doctor(L, argv + o.script + 1, argc - o.script - 1));
+    if (o.script < argc && command_module(argv[o.script])) {
+        lua_pushboolean(L, run_command(L, &o, argc, argv));
         return 1;
     }
     if (o.watch) {

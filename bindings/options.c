@@ -10,6 +10,7 @@
 static const char usage[] =
     "usage: hvlua [options] [script [arguments]]\n"
     "       hvlua doctor\n"
+    "       hvlua abi script format\n"
     "  -e code          run code\n"
     "  -i               show the prompt after the script\n"
     "  -l mod           require mod into a global of that name\n"
@@ -28,6 +29,8 @@ static const char usage[] =
     "  --               end of options\n"
     "  -                the script is standard input\n"
     "  doctor           what works here, and what fixes the rest (--json)\n"
+    "  abi              what a script declares by hv.abi, as a C header and in\n"
+    "                   other formats; hvlua abi lists them\n"
     "Without a script: a prompt, or standard input where that is no "
     "terminal.\n";
 
@@ -116,7 +119,7 @@ const char *options_nearest_file(const char *path, char *buffer, size_t size)
     if (dir)
         closedir(dir);
     if (strchr(path, '/') == NULL && vmm_distance(path, "doctor") < least)
-        best = "doctor";
+        best = "doctor"; /* "abi" is too short to be told from other words */
     return best;
 }
 

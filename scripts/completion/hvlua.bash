@@ -31,6 +31,8 @@ _hvlua()
     COMPREPLY=()
     if [[ $prev == doctor ]]; then
         COMPREPLY=($(compgen -W --json -- "$cur"))
+    elif [[ ${COMP_WORDS[1]} == abi && $cur == -* ]]; then
+        COMPREPLY=($(compgen -W $'--c\n--asm\n--md\n--luacats\n-o\n--name=\n--conduit=' -- "$cur"))
     elif _hvlua_has_script; then
         COMPREPLY=($(compgen -f -- "$cur"))
     elif [[ $prev == -e || $prev == -l ]]; then
@@ -46,7 +48,7 @@ _hvlua()
         fi
     else
         COMPREPLY=($(compgen -f -X '!*.lua' -- "$cur") $(compgen -d -- "$cur")
-            $(compgen -W doctor -- "$cur"))
+            $(compgen -W $'doctor\nabi' -- "$cur"))
     fi
 }
 

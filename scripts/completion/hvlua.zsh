@@ -13,5 +13,5 @@ _arguments -S \
     "--arch=[the guests' architecture where a script names none]:architecture:(arm64 x86_64)" \
     '--stats[count exits, and tell where the time went]' \
     '--help[show what there is]' \
-    '1:script:{ _files -g "*.lua"; compadd doctor }' \
-    '*::argument:_files'
+    '1:script:{ _files -g "*.lua"; compadd doctor abi }' \
+    '*::argument:{ [[ $line[1] == abi ]] && compadd -- --c --asm --md --luacats -o --name= --conduit=; _files }'
