@@ -20,6 +20,7 @@ local image = require "hv.image"
 local object = require "hv.object"
 local options = require "hv.options"
 local size = require "hv.size"
+local source = require "hv.source"
 
 local KNOWN = {
     arch = "string", bits = "number", syntax = "string",
@@ -27,117 +28,6 @@ local KNOWN = {
 }
 local TARGET = { arm64 = "aarch64", x86_64 = "x86_64" }
 local SHOWN = 20 -- errors listed
-
--- ---- where the text is in the script -----------------------------------
-
--- Is [first, last] of `source` the whole of a string literal?
-local function is_literal(source, first, last)
-    local before = source:sub(math.max(first - 80, 1), first - 1)
-    local after = source:sub(last + 1, last + 80)
-    local long = before:match "%[(=*)%[\n?$"
-    return long and after:sub(1, #long + 2) == "]" .. long .. "]"
-        or before:find "[\"']$" and after:sub(1, 1) == before:sub(-1)
-end
-
-local function count_lines(text, last)
-    local lines = 0
-    for _ in text:sub(1, last):gmatch "\n" do
-        lines = lines + 1
-    end
-    return lines
-end
-
--- The line of `source` on which the literal `text` starts; of several the one
--- nearest to the call, as Lua knows only the line of that.
-local function find_literal(source, text, near)
-    source = source:gsub("\r\n", "\n")
-    local best
-    local first, last = source:find(text, 1, true)
-    while first do
-        if is_literal(source, first, last) then
-            local line = count_lines(source, first - 1) + 1
-            if not best or math.abs(line - near) < math.abs(best - near) then
-                best = line
-            end
-        end
-        first, last = source:find(text, first + 1, true)
-    end
-    return best
-end
-
-local function source_of(info)
-    local path = info.source:match "^@(.*)"
-    if not path then
-        return info.source:sub(1, 1) ~= "=" and info.source or nil
-    end
-    local file <close> = io.open(path, "rb")
-    return file and file:read(1 << 24)
-end
-
--- A function that puts a place before a message about line n of the text, or
--- about no line in particular.
-local function locator(text, name, level)
-    local info = debug.getinfo(level + 1, "Sl")
-    local start -- unknown yet; false: the text is not in the source
-    return function(n, message)
-        if name then
-            return ("%s:%s %s"):format(name, n and n .. ":" or "", message)
-        end
-        if start == nil then
-            local source = text ~= "" and info and source_of(info)
-            start = source
-                and find_literal(source, text, info.currentline) or false
-        end
-        local place = info and info.short_src or "?"
-        if start then
-            return ("%s:%d: %s"):format(place, start + (n or 1) - 1, message)
-        elseif info and info.currentline > 0 then
-            place = ("%s:%d"):format(place, info.currentline)
-        end
-        return ("%s: %s%s"):format(
-            place, n and ("line %d of the assembly: "):format(n) or "", message)
-    end
-end
-
-local function line_of(text, n)
-    local i = 0
-    for line in (text .. "\n"):gmatch "(.-)\r?\n" do
-        i = i + 1
-        if i == n then
-            return line:match "^%s*(.-)%s*$"
-        end
-    end
-end
-
--- Does `line` have `symbol` as a word? Then also what follows it.
-local function mention(line, symbol)
-    local first, last = line:find(symbol, 1, true)
-    while first do
-        local after = line:sub(last + 1, last + 1)
-        if not line:sub(first - 1, first - 1):find "[%w_.]"
-            and not after:find "[%w_.]" then
-            return after
-        end
-        first, last = line:find(symbol, last + 1, true)
-    end
-end
-
--- The first line that mentions `symbol`, better one that does not define it.
-local function line_with(text, symbol)
-    local i, definition = 0, nil
-    if not symbol or symbol == "" then
-        return nil
-    end
-    for line in (text .. "\n"):gmatch "(.-)\n" do
-        i = i + 1
-        local after = mention(line, symbol)
-        if after and after ~= ":" then
-            return i
-        end
-        definition = definition or after and i
-    end
-    return definition
-end
 
 -- ---- what the assembler says -------------------------------------------
 
@@ -177,7 +67,7 @@ local function report(locate, text, skipped, stderr)
     local lines = {}
     for _, e in ipairs(parse(stderr)) do
         local n = e.line and e.line > skipped and e.line - skipped or nil
-        local statement = n and line_of(text, n)
+        local statement = n and source.line_of(text, n)
         local words = "assembler: " .. e.message
         if statement then
             words = ('%s%s "%s"'):format(words, words:find "%?$" and "" or ":",
@@ -306,11 +196,11 @@ local function assemble(text, opts, locate)
     if bytes == nil then
         return nil, locate(nil, "asm: " .. why)
     elseif not bytes then
-        return nil, report(locate, text, count_lines(before), why)
+        return nil, report(locate, text, source.count_lines(before), why)
     end
     local ok, result, fault = elf.try(object.read, bytes, opts.arch)
     if not ok then
-        return nil, locate(line_with(text, fault.symbol), "asm: " .. result)
+        return nil, locate(source.line_with(text, fault.symbol), "asm: " .. result)
     end
     result.assembler = program
     if cached >= CACHED_MAX then
@@ -353,7 +243,7 @@ return function(text, opts, level)
     end
     level = level or 1
     opts = check(text, opts, level)
-    local locate = locator(text, opts.name, level + 1)
+    local locate = source.locator(text, opts.name, "the assembly", level + 1)
     local obj, message = assemble(text, opts, locate)
     if not obj then
         error(message, 0)
@@ -361,7 +251,7 @@ return function(text, opts, level)
     local function mover(address)
         local ok, placed, fault = elf.try(object.place, obj, address)
         if not ok then
-            error(locate(line_with(text, fault.symbol), "asm: " .. placed), 0)
+            error(locate(source.line_with(text, fault.symbol), "asm: " .. placed), 0)
         end
         return placed
     end
