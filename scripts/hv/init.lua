@@ -5,6 +5,7 @@
 -- hv.backends()            what runs here: { {name=, arch=, ok=, why=}, ... }
 -- hv.caps([backend])       what a backend has: { vcpus=, page_size=, gic=, ... }
 -- hv.asm(text [, opts])    assembly text --> image          (asm.lua)
+-- hv.cc(text | options)    C --> image                      (cc.lua)
 -- hv.image(path [, opts])  ELF or raw file --> image        (image.lua)
 -- hv.spawn(fn, ...)        a worker process                 (spawn.lua)
 -- hv.device                uart16550, pl011, exit           (device/)
@@ -52,6 +53,7 @@ local lazy = {
             return asm(text, opts, level or 1) -- a tail call: no level of its own
         end
     end,
+    cc = function() return require "hv.cc" end,
     size = function() return require "hv.size" end,
     image = function() return require "hv.image" end,
     spawn = function() return require "hv.spawn" end,

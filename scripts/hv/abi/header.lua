@@ -29,9 +29,11 @@ typedef unsigned char hv_bool;
 
 /* Where there are no registers for them, floats are passed and kept as their bits. */
 #if defined(__ARM_FP) || defined(__SSE2__)
+#define HV_ABI_FLOATS 1
 typedef float hv_f32;
 typedef double hv_f64;
 #else
+#define HV_ABI_FLOATS 0
 typedef hv_u32 hv_f32;
 typedef hv_u64 hv_f64;
 #endif
