@@ -35,14 +35,16 @@ end
 local add_type = {}
 
 function add_type.struct(page, ty)
-    page:add("\n---@class %s", page:claim(class(page, ty), "struct " .. ty.name))
+    page:add("\n--- struct %s\n---@class %s", ty.name,
+             page:claim(class(page, ty), "struct " .. ty.name))
     for _, m in ipairs(ty.members) do
         page:add("---@field %s %s %s", m.name, in_lua(page, m), m.text)
     end
 end
 
 function add_type.enum(page, ty)
-    page:add("\n---@alias %s", page:claim(class(page, ty), "enum " .. ty.name))
+    page:add("\n--- enum %s\n---@alias %s", ty.name,
+             page:claim(class(page, ty), "enum " .. ty.name))
     page:add "---| integer # what has no name, in structs and lists"
     for _, name in ipairs(ty.names) do
         page:add('---| "%s" # %d', name, ty.values[name])
@@ -50,7 +52,7 @@ function add_type.enum(page, ty)
 end
 
 function add_type.flags(page, ty)
-    page:add("\n--- Those that are set.\n---@class %s",
+    page:add("\n--- flags %s: those that are set\n---@class %s", ty.name,
              page:claim(class(page, ty), "flags " .. ty.name))
     for _, name in ipairs(ty.names) do
         page:add("---@field %s? boolean 0x%x", name, ty.values[name])
@@ -124,7 +126,8 @@ return function(abi)
     end
     page:add("\n--- What vm:serve() takes.\n---@class %s",
              page:claim(abi.name .. ".handlers", "the handlers"))
-    page:add("---@field default? fun(nr: integer, cpu: hv.cpu): integer?, %s.errno?", abi.name)
+    page:add("---@field default? fun(nr: integer, cpu: hv.cpu): integer?, %s.errno? numbers "
+             .. "of no call", abi.name)
     for _, call in ipairs(abi.calls) do
         page:add("---@field %s? fun(%s): %s %s", call.name, arguments_of(page, call),
                  results_of(page, call), prototype.signature(call))
