@@ -112,7 +112,7 @@ needs() {
     [ -n "${WITH:-}" ] || return 0
     echo gcc sanitizers fuzzer objdump clang-format clang-tidy luacheck
     [ "$(uname -s)" != Darwin ] || return 0
-    echo valgrind # which knows no macOS on arm64
+    echo valgrind aarch64-linux-gnu-gcc # which knows no macOS on arm64
     # For `make test-nested`, whose kernels are Debian's.
     [ -z "$(debian_release)" ] || [ "$(uname -m)" != x86_64 ] ||
         echo qemu-system-aarch64 qemu-system-x86_64 cross cpio xz
@@ -178,6 +178,7 @@ packages() {
     apt-get:qemu-system-x86_64) echo qemu-system-x86 ;;
     apt-get:cross) echo gcc-aarch64-linux-gnu libc6-dev-arm64-cross ;;
     apt-get:xz) echo xz-utils ;;
+    apt-get:aarch64-* | dnf:aarch64-*) echo gcc-aarch64-linux-gnu ;;
     dnf:pkg-config) echo pkgconf-pkg-config ;;
     dnf:lua) echo lua-devel ;;
     dnf:unicorn) echo unicorn-devel ;;
