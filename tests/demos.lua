@@ -57,6 +57,46 @@ pc:              0x4004, at the breakpoint
 ]])
 end)
 
+-- Those with guests in C need a compiler and a linker for them.
+local function with_cc(name, want)
+    t.test(name, function()
+        can "arm64"
+        local ok, why = pcall(hv.cc, "long main(void) { return 0; }")
+        if not ok and why:find "install " then
+            t.skip(why)
+        end
+        t.eq(run(name), want)
+    end)
+end
+
+with_cc("abi-console", "What is said here is counted.\n\27[32m1: \27[0mfirst\n"
+    .. "\27[32m2: \27[0msecond\n\27[32m3: \27[0mand the third\nstop\t3\n")
+with_cc("abi-kv", [[
+put            0
+put again      -17
+replace        0
+get            3
+get nothing    -2
+stat           0
+its writes     2
+entries        2
+answer         3
+remove         0
+remove again   -2
+a bad pointer  -14
+server of kv: 23 calls, 4 errors	0
+]])
+with_cc("abi-block", [[
+read	EINVAL	the handler says so
+read	EFAULT	data: 512 bytes at 0xffffff00
+done
+true	2
+]])
+with_cc("abi-versions", [[
+log: the guest is built for version 1, the host has version 2
+warning: from the second version
+]])
+
 -- What `make smoke` runs.
 t.on("arm64", "a first look", function(open, backend)
     open():close() -- where the library is too old it says so here

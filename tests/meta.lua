@@ -365,6 +365,28 @@ t.on("arm64", "gic", function(open)
     end
 end)
 
+t.on("declared hypercalls", function(open, _, arch)
+    local vm = open { memory = "64K" }
+    local abi = hv.abi("lab", { a = { 1, "u8 x" }, s = hv.struct { "u8 x" },
+                                e = hv.enum { "x" }, f = hv.flags { "x" } })
+    check_type("hv.abi()", abi, "hv.abi")
+    compare("hv.abi", members "hv.abi", names(abi))
+    check_fields("hv.abi", abi)
+    members "hv.server" -- it has more, which is its own business
+    check_options("hv.serve.options", function(opts) vm:serve(abi, {}, opts) end)
+    check_options("hv.trace.options", function(opts) vm:trace(opts) end)
+    vm:trace { hypercalls = function() end }
+    local arm = arch == "arm64"
+    vm:load(0x1000, arm and "\x02\0\0\xd4\x7f\x20\x03\xd5" or "\xe6\xe8\xf4") -- and wait
+    vm:vcpu(arm and { pc = 0x1000, x0 = 1 } or { rip = 0x1000, rax = 1 })
+    local server = vm:serve(abi, {})
+    check_fields("hv.server", server)
+    vm:run { timeout = 20 }
+    check_type("an event", server.last, "hv.serve.event")
+    check_fields("hv.server", server)
+    check_type("vm:trace()", vm:trace()[1], "hv.trace.row")
+end)
+
 -- ---- what is written in Lua --------------------------------------------------
 
 t.test("images", function()
@@ -439,6 +461,19 @@ t.on("devices and x86", function(open, _, arch)
                 t.eq(type(value) == "table", said[name].type.text == "hv.segment", name)
             end
         end
+    end
+end)
+
+t.test("options of hv.cc", function()
+    local known = {} -- a text of each kind would have to be compiled
+    for key in (t.raises(function() hv.cc { qqqqqqqqqq = 1 } end, "known options are ")
+        :match "known options are ([^\n]*)"):gmatch "[%w_]+" do
+        known[key] = true
+    end
+    compare("hv.cc.options", members "hv.cc.options", known)
+    for key in pairs(known) do
+        note("hv.cc.options", key, true)
+        note("hv.cc.options", key, nil)
     end
 end)
 

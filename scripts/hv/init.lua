@@ -10,6 +10,9 @@
 -- hv.spawn(fn, ...)        a worker process                 (spawn.lua)
 -- hv.device                uart16550, pl011, exit           (device/)
 -- hv.x86                   registers for protected and long mode (x86.lua)
+-- hv.abi(name, {...})      what a guest may ask of its host (abi.lua); hv.struct,
+--                          hv.enum, hv.flags: types for it
+-- hv.cc(text | {...})      a guest in C --> image           (cc.lua)
 -- hv.size(text)            "64K", "1M", 4096 --> bytes
 -- hv.version
 --
@@ -146,13 +149,13 @@ function core.machine.load(vm, at, what, ...)
 end
 
 --- vm:serve(abi, handlers [, options]) --> server    see abi/serve.lua
-function core.machine.serve(...)
-    return require "hv.abi.serve".machine(...)
+function core.machine.serve(vm, abi, handlers, options, ...)
+    return require "hv.abi.serve".machine(vm, abi, handlers, options, ...)
 end
 
 --- vm:trace { hypercalls = true }    see abi/trace.lua
-function core.machine.trace(vm, opts, ...)
-    return require "hv.abi.serve".trace(vm, opts, ...)
+function core.machine.trace(vm, options, ...)
+    return require "hv.abi.serve".trace(vm, options, ...)
 end
 
 core.hypercall = core.machine.hypercall

@@ -134,6 +134,67 @@ function hv.backends() end
 ---@return hv.caps caps
 function hv.caps(backend, arch) end
 
+--- A declaration of hypercalls, from hv.abi().
+---@class hv.abi
+---@field name string the prefix of what is generated from it
+---@field version integer what guests were built for
+---@field hash integer of all that a guest depends on but the version
+---@field first integer the first of its numbers
+---@field last integer the last of them
+---@field calls table[] by number: { name=, nr=, params=, returns=, ... }
+---@field call table<string, table> the same by name
+---@field types table<string, table> its structs, enums and flags
+---@field order table[] the same, each behind those that it is made of
+
+--- Declare what a guest may ask of its host: calls are fields { number, "type name"...,
+--- returns = type }, types fields of hv.struct, hv.enum and hv.flags; also `version` and
+--- `range = { first, last }`. scripts/hv/abi.lua lists the types. Whatever is wrong
+--- raises, naming the field.
+---@param name string
+---@param fields table
+---@return hv.abi abi
+function hv.abi(name, fields) end
+
+--- A struct's members by the rules of C: { "u64 size", "char name[16]", "u8 rest[]" }.
+---@param list string[]
+---@return table struct for hv.abi()
+function hv.struct(list) end
+
+--- An integer whose values have names: { "idle", "busy", failed = 16 }.
+---@param base? string "u8" to "u64", "i8" to "i64"; "u32" unless said
+---@param list table
+---@return table enum for hv.abi()
+---@overload fun(list: table): table
+function hv.enum(base, list) end
+
+--- An integer whose bits have names: { "read", "write", all = 7 }.
+---@param base? string "u8" to "u64"; "u32" unless said
+---@param list table
+---@return table flags for hv.abi()
+---@overload fun(list: table): table
+function hv.flags(base, list) end
+
+--- What hv.cc() takes; one of text and file.
+---@class hv.cc.options
+---@field text? string the program
+---@field file? string the file that it is in
+---@field abi? hv.abi|hv.abi[] whose headers there are: #include "NAME.h"
+---@field conduit? string how their stubs call: "hvc", "smc", "port@0xe8", "mmio@0x9000000"
+---@field arch? hv.arch "arm64" unless said
+---@field at? hv.address its address ("0x10000")
+---@field stack? hv.bytes the stack's size ("16K")
+---@field opt? string how to optimize ("-O1")
+---@field defines? table<string, string|integer|boolean> macros; true: 1
+---@field flags? string[] more arguments for the compiler
+---@field name? string the text's name in messages
+
+--- A freestanding guest in C, compiled once for each text. It starts with a stack, calls
+--- `long main(void)`, and then waits with the result in x0 or rax. What the compiler
+--- complains about is raised at that line of the script.
+---@param text string|hv.cc.options
+---@return hv.image image
+function hv.cc(text) end
+
 --- A size or address as scripts write them, in bytes: 0 to 2^63-1. Anything else
 --- raises, naming `what`.
 ---@param value hv.bytes
@@ -189,6 +250,59 @@ function hv.spawn(body, ...) end
 ---@field ipa_size integer hvf: bits of guest physical addresses; raises elsewhere
 ---@field el2 boolean hvf: the guest has EL2; raises elsewhere
 local machine = {}
+
+--- What vm:serve() takes behind the handlers.
+---@class hv.serve.options
+---@field limit? hv.bytes the most bytes of one buffer ("16M")
+---@field string? hv.bytes the most bytes of one cstr ("64K")
+---@field on_error? fun(event: hv.serve.event) called for each error that the guest gets
+
+--- An error that a guest got.
+---@class hv.serve.event
+---@field call string the call's name
+---@field nr integer its number
+---@field error string|integer the error's name, such as "EFAULT", or its number
+---@field why string what is wrong
+---@field cpu integer the vCPU's index
+---@field pc integer the guest's PC
+
+--- A machine's answering of one ABI.
+---@class hv.server
+---@field abi hv.abi the declaration
+---@field calls table<string, table> by call: { calls=, errors= }
+---@field errors integer how many the guest got
+---@field last? hv.serve.event the last of them
+local server = {}
+
+--- Answer an ABI's calls. A handler gets the values of all that is in or inout, the room
+--- of what is out where the guest says it, and the vCPU; it returns the values of all
+--- that is out or inout, then the call's result; or nil and an error's name. The
+--- handler `default` (nr, cpu) is for numbers that no call has. What the guest passes
+--- wrong is its error; what a handler returns wrong raises. It may be called again: new
+--- handlers.
+---@param abi hv.abi
+---@param handlers table
+---@param options? hv.serve.options
+---@return hv.server server
+function machine:serve(abi, handlers, options) end
+
+--- One call's cost so far, in seconds.
+---@class hv.trace.row
+---@field name string the call
+---@field calls integer how often it came
+---@field errors integer how often that was an error
+---@field guest number up to the call, with the way out of the guest and back in
+---@field hvlua number what is done with arguments and results
+---@field handler number the script's part
+
+--- What vm:trace() takes.
+---@class hv.trace.options
+---@field hypercalls boolean|fun(line: string) to standard error, to a function, or no more
+
+--- Tell each hypercall in a line from now on; without options, what they cost so far.
+---@param options hv.trace.options
+---@overload fun(self): hv.trace.row[]
+function machine:trace(options) end
 
 --- What vm:gic() takes: addresses, multiples of what hv.caps().gic says.
 ---@class hv.gic.options

@@ -1,0 +1,42 @@
+-- An interface that changes: the same guest, built for version 1 and for version 2, on
+-- a host of version 2. Each asks first whether they fit, and the old one is refused in
+-- words, not by what goes wrong later.
+local hv = require "hv"
+
+local function declare(version)
+    return hv.abi("log", {
+        version = version,
+        write = version == 1 and { 1, "cstr text" } or { 1, "enum level level", "cstr text" },
+        level_t = version > 1 and hv.enum("u8", { "info", "warning" }) or nil,
+    })
+end
+
+local GUEST = [[
+#include "log.h"
+
+long main(void)
+{
+    char why[128];
+
+    if (log_abi_check(why, sizeof why) != 0) {
+        /* it has no call to say it by: where it is, the host can read it */
+        return (long)why;
+    }
+#if LOG_VERSION == 1
+    log_write("from the first version");
+#else
+    log_write(LOG_LEVEL_WARNING, "from the second version");
+#endif
+    return 0;
+}
+]]
+
+for version = 1, 2 do
+    local vm <close> = hv.vm { memory = "1M" }
+    vm:serve(declare(2), { write = function(level, text) print(level .. ": " .. text) end })
+    local cpu = vm:vcpu { pc = vm:load(hv.cc { abi = declare(version), text = GUEST }) }
+    vm:run()
+    if cpu.x0 ~= 0 then
+        print(vm:cstring(cpu.x0))
+    end
+end
