@@ -112,7 +112,7 @@ needs() {
     [ -n "${WITH:-}" ] || return 0
     echo gcc sanitizers fuzzer objdump clang-format clang-tidy luacheck
     [ "$(uname -s)" != Darwin ] || return 0
-    echo valgrind aarch64-linux-gnu-gcc # which knows no macOS on arm64
+    echo valgrind aarch64-linux-gnu-gcc # no macOS on arm64 has the first
     # For `make test-nested`, whose kernels are Debian's.
     [ -z "$(debian_release)" ] || [ "$(uname -m)" != x86_64 ] ||
         echo qemu-system-aarch64 qemu-system-x86_64 cross cpio xz

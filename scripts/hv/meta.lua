@@ -191,9 +191,10 @@ function hv.flags(base, list) end
 --- A freestanding guest in C, compiled once for each text. It starts with a stack, calls
 --- `long main(void)`, and then waits with the result in x0 or rax. What the compiler
 --- complains about is raised at that line of the script.
----@param text string|hv.cc.options
+---@param given string|hv.cc.options
+---@param level? integer where to look for the text, counted from the caller as by error() (1)
 ---@return hv.image image
-function hv.cc(text) end
+function hv.cc(given, level) end
 
 --- A size or address as scripts write them, in bytes: 0 to 2^63-1. Anything else
 --- raises, naming `what`.
@@ -272,7 +273,6 @@ local machine = {}
 ---@field calls table<string, table> by call: { calls=, errors= }
 ---@field errors integer how many the guest got
 ---@field last? hv.serve.event the last of them
-local server = {}
 
 --- Answer an ABI's calls. A handler gets the values of all that is in or inout, the room
 --- of what is out where the guest says it, and the vCPU; it returns the values of all

@@ -47,6 +47,17 @@ local guests = {
         0xaa1403e1, --          mov   x1, x20
         0xd4000002, --          hvc   #0
     },
+    cstr_arm64 = words {
+        0xd28000e0, --  again:  mov   x0, #7
+        0xd2a00041, --          mov   x1, #0x20000
+        0xd4000002, --          hvc   #0
+        0x8b000294, --          add   x20, x20, x0
+        0xf1000673, --          subs  x19, x19, #1
+        0x54ffff61, --          b.ne  again
+        0xaa1403e1, --          mov   x1, x20
+        0xd2800000, --          mov   x0, #0
+        0xd4000002, --          hvc   #0
+    },
     mmio_arm64 = words {
         0xd2a12002, --          mov   x2, #0x9000000
         0xb9000053, --  again:  str   w19, [x2]
@@ -291,6 +302,16 @@ local function copies(work, bytes)
     end
 end
 
+-- A typed hypercall beside an untyped one: hvlua on both sides.
+local function typed(work, beside, guest)
+    local code = guests[guest]
+    return function(n)
+        return ours(work, tostring(n), code)
+    end, function(n)
+        return ours(beside, tostring(n), code)
+    end
+end
+
 local function line(sort, fields, mine, other)
     fields.sort, fields.ours, fields.theirs = sort, mine, other
     return fields
@@ -310,6 +331,12 @@ local lines = {
         hypercall("pio", "pio_kvm", "kvm_x86", "pio")),
     line(loop, { name = "mmio-unicorn-arm64", n = 60000, per = 2, most = 1.3 },
         hypercall("mmio_arm64", "mmio_arm64", "unicorn_arm64", "mmio")),
+    line(loop, { name = "hypercall-typed", n = 200000, most = 1.25 },
+        typed("typed_arm64", "hypercall_arm64", "hypercall_arm64")),
+    line(loop, { name = "hypercall-cstr-64", n = 200000, most = 2.0 },
+        typed("cstr_arm64", "pointer_arm64", "cstr_arm64")),
+    line(loop, { name = "hypercall-trace-off", n = 200000, most = 1.01 },
+        typed("untraced_arm64", "typed_arm64", "hypercall_arm64")),
     line(start, { name = "unicorn", program = "unicorn_arm64", most = 1.25,
         most_kib = 1.15, code = guests.start_arm64 }),
     line(start, { name = "kvm", program = "kvm_x86", most = 1.25, most_kib = 1.5,

@@ -43,6 +43,59 @@ function lines.hypercall_arm64()
     serve(vm)
 end
 
+-- The same by a declaration; and where calls were told in lines before.
+local function typed_arm64(traced)
+    local vm, hv = machine({ arch = "arm64" }, 0x10000)
+    vm:vcpu { pc = 0x10000, x19 = n }
+    vm:serve(hv.abi("bench", {
+        stop = { 0, "u64 sum" }, add = { 7, "u64 a", "u64 b", returns = "u64" },
+    }), {
+        add = function(a, b) return a + b end,
+        stop = function(sum, cpu) cpu:stop(sum) end,
+    })
+    if traced then
+        vm:trace { hypercalls = function() end }
+        vm:trace { hypercalls = false }
+    end
+    local start = os.clock()
+    local exit = vm:run()
+    result(start, exit.value)
+end
+
+function lines.typed_arm64()
+    typed_arm64(false)
+end
+
+function lines.untraced_arm64()
+    typed_arm64(true)
+end
+
+-- A string of 64 bytes, and its pointer alone.
+local function text_arm64(serve_it)
+    local vm, hv = machine({ arch = "arm64" }, 0x10000)
+    vm:write(0x20000, ("x"):rep(64) .. "\0")
+    vm:vcpu { pc = 0x10000, x19 = n }
+    serve_it(vm, hv)
+    vm:hypercall(0, function(cpu, sum) cpu:stop(sum) end)
+    local start = os.clock()
+    local exit = vm:run()
+    result(start, exit.value)
+end
+
+function lines.cstr_arm64()
+    text_arm64(function(vm, hv)
+        vm:serve(hv.abi("bench", { len = { 7, "cstr text", returns = "u32" } }), {
+            len = function(text) return #text end,
+        })
+    end)
+end
+
+function lines.pointer_arm64()
+    text_arm64(function(vm)
+        vm:hypercall(7, function() return 64 end)
+    end)
+end
+
 function lines.hypercall_x86_64()
     local vm, hv = machine({ arch = "x86_64", backend = "unicorn" }, 0x10000)
     vm:vcpu(hv.x86.long(vm, 0x1000, { rip = 0x10000, rbx = n }))
