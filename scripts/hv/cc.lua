@@ -201,13 +201,21 @@ local function remember(key, obj)
     objects[key], count = obj, count + 1
 end
 
+-- What is missing for another reason than that somebody forgot it.
+local function explain(job, symbol, why)
+    if symbol == "main" then
+        return "there is no main: long main(void) is what is called"
+    elseif job.arch == "x86_64" and symbol and symbol:find "^__%l+[sd]f" then
+        return why .. ': floating point takes SSE: flags = { "-msse2" }, cr4 with OSFXSR'
+    end
+    return why
+end
+
 local function read_object(job, bytes)
     local ok, obj, fault = elf.try(object.read, bytes, job.arch)
     if not ok then
-        local missing = fault.symbol == "main"
-            and "there is no main: long main(void) is what is called" or obj
         error({ message = job.locate(source.line_with(job.text, fault.symbol),
-                                     "cc: " .. missing) }, 0)
+                                     "cc: " .. explain(job, fault.symbol, obj)) }, 0)
     end
     return obj
 end
