@@ -29,7 +29,8 @@ static const char usage[] =
     "  --               end of options\n"
     "  -                the script is standard input\n"
     "  doctor           what works here, and what fixes the rest (--json)\n"
-    "  abi              what a script declares by hv.abi, as a C header and in\n"
+    "  abi              what a script declares by hv.abi, as a C header and "
+    "in\n"
     "                   other formats; hvlua abi lists them\n"
     "Without a script: a prompt, or standard input where that is no "
     "terminal.\n";

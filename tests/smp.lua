@@ -184,7 +184,7 @@ next:   stp   x2, x3, [x1], #16
         b     next
     ]] })
     vm:vcpu { pc = 0x1100 }
-    local writes, rounds, page = 0, 0, vm.page_size
+    local writes, calls, page = 0, 0, vm.page_size
     vm:attach { at = 0x40000000, size = 16, write = function() writes = writes + 1 end }
     vm:hypercall(1, function(cpu)
         for i = 1, 10 do
@@ -193,8 +193,8 @@ next:   stp   x2, x3, [x1], #16
         for i = 1, 10 do
             vm:unmap(0x10000000 + i * page)
         end
-        rounds = rounds + 1
-        if rounds >= 20 and writes >= 20 then cpu:stop() end
+        calls = calls + 1
+        if calls >= 20 and writes >= 20 then cpu:stop() end
     end)
     t.eq(vm:run { timeout = 60 }.kind, "stop")
 end)
