@@ -42,7 +42,7 @@ _hvlua()
     elif [[ $prev == --arch ]]; then
         COMPREPLY=($(compgen -W $'arm64\nx86_64' -- "$cur"))
     elif [[ $cur == -* ]]; then
-        COMPREPLY=($(compgen -W $'-e\n-i\n-l\n-v\n--version\n-E\n-W\n--backend=\n--arch=\n--stats\n--help\n--' -- "$cur"))
+        COMPREPLY=($(compgen -W $'-e\n-i\n-l\n-v\n--version\n-E\n-W\n--backend=\n--arch=\n--stats\n--hypercalls\n--watch\n--help\n--' -- "$cur"))
         if [[ ${COMPREPLY[0]-} == *= ]]; then
             compopt -o nospace 2>/dev/null
         fi
