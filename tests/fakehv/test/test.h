@@ -57,7 +57,7 @@ static inline void test(const char *what, void (*run)(void), enum end end)
     fflush(stdout);
     child = fork();
     if (child == 0) {
-        alarm(60);
+        alarm(240);
         prctl(PR_SET_PDEATHSIG, SIGKILL); /* nobody waits for it any more */
         if (end == ABORTS && freopen("/dev/null", "w", stderr) == NULL)
             _exit(2);
