@@ -69,12 +69,17 @@ end
 
 -- ---- the streams ------------------------------------------------------------
 
+local function check_returns(backend, arch)
+    if backend == "kvm" and arch == "x86_64" and os.getenv "HVLUA_NESTED" then
+        t.skip "kvm-amd, in QEMU: some stay in the guest until Ctrl-C, unexplained (mutated 39)"
+    end
+end
+
 for _, kind in ipairs { "random", "mutated" } do
     t.on(kind .. " streams", function(open, backend, arch)
         open():close() -- where the library is too old it says so here
-        if kind == "mutated" and backend == "kvm" and arch == "x86_64"
-            and os.getenv "HVLUA_NESTED" then
-            t.skip "kvm-amd, in QEMU: seed 39 stays in the guest until Ctrl-C, unexplained"
+        if kind == "mutated" then
+            check_returns(backend, arch)
         end
         local count = backend == "kvm" and math.max(STREAMS // 100, 50) or STREAMS
         local job = { hvlua = t.hvlua, replay = REPLAY, backend = backend, arch = arch,
@@ -99,6 +104,7 @@ end
 -- what is left behind.
 t.on("streams leave nothing behind", function(open, backend, arch)
     open():close()
+    check_returns(backend, arch)
     for _, kind in ipairs { "random", "mutated" } do
         local status, out, err = t.run { "env",
             "LSAN_OPTIONS=suppressions=" .. t.folder .. "/tests/hostile/lsan.supp",
