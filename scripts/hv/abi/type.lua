@@ -69,6 +69,9 @@ for word in ([[
     KEYWORDS[word] = true
 end
 
+-- Macros of compilers, where the code is for the system that they run on.
+local MACROS = { linux = true, unix = true, i386 = true }
+
 --- A name of a declaration: letters, digits and _, no keyword, nothing that the
 -- generated code has for itself.
 function type.name(name, what)
@@ -78,7 +81,9 @@ function type.name(name, what)
         fail('%s: "%s" is no name: use letters, digits and _', what, name)
     elseif KEYWORDS[name] then
         fail('%s: "%s" is a keyword of C, C++ or Lua', what, name)
-    elseif name:find "^_" or name:lower():find "^hv_" then
+    elseif MACROS[name] then
+        fail('%s: "%s" is a macro of C compilers', what, name)
+    elseif name:find "^_" or name:lower():find "^hv_" or name:lower() == "hv" then
         fail('%s: "%s": names that begin with _ or hv_ are for the generated code', what,
              name)
     elseif #name > 40 then
