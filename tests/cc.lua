@@ -268,7 +268,7 @@ t.test("options that are wrong are named, at the line of the call", function()
         ["stack: %-1"] = { text = "", stack = -1 },
         ["abi: one of hv.abi%(%), or a list of such, expected, got table"] =
             { text = "", abi = { {} } },
-        ['conduit: "x": hvc, smc'] = { text = "", conduit = "x" },
+        ['conduit: "x": there are hvc, smc'] = { text = "", conduit = "x" },
         ["defines: 1: names and their values expected"] = { text = "", defines = { "X" } },
         ["flags: 2: a string expected, got table"] = { text = "", flags = { "-Wall", {} } },
         ["no C compiler for arm64: install clang, or set HVLUA_CC %(/none: not found%)"] =

@@ -299,13 +299,13 @@ local function flags_of(given, arch)
 end
 
 -- Includes are looked for beside the script, or the file, that the text is in.
-local function place_of(job, name, start)
-    local file, line = start()
-    if name then
-        file, line = name, 1
+local function place_of(job, start)
+    local file, line, path = start()
+    if job.name then
+        file, line, path = job.name, 1, job.name
     end
     job.place, job.line = file or "text", line or 1
-    local folder = job.place:match "^(.*)/"
+    local folder = path and path:match "^(.*)/"
     if folder then
         table.insert(job.flags, 1, "-iquote" .. folder)
     end
@@ -338,7 +338,7 @@ return function(given, level)
     local job = check(given, level)
     local start
     job.locate, start = source.locator(job.text, job.name, "the C text", level + 1)
-    place_of(job, job.name, start)
+    place_of(job, start)
     job.whole = ('%s#line %d "%s"\n%s\n'):format(
         job.start, job.line, job.place:gsub('[\\"]', "\\%0"), job.text)
     local ok, obj = pcall(make, job)

@@ -50,8 +50,8 @@ local function script_of(info)
 end
 
 --- Two functions. locate(n, message) puts a place before a message about line n of the
--- text, or about no line in particular; start() --> file, line: where the text starts,
--- or nil. `name` is the text's own; `what` it is called where its lines are counted;
+-- text, or about no line in particular; start() --> file, line, path: where the text
+-- starts, by the file's name in messages and its whole one, or nil. `name` is the text's; `what` it is called where its lines are counted;
 -- `level` as for error(), from the caller.
 function source.locator(text, name, what, level)
     local info = debug.getinfo(level + 1, "Sl")
@@ -62,7 +62,7 @@ function source.locator(text, name, what, level)
             line = script and find_literal(script, text, info.currentline) or false
         end
         if line then
-            return info.short_src, line
+            return info.short_src, line, info.source:match "^@(.*)"
         end
     end
     return function(n, message)

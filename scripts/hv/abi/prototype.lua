@@ -188,7 +188,7 @@ function prototype.conduit(text)
     local kind, place = text:match "^(%l+)@?(.*)$"
     local at = kind and place ~= "" and math.tointeger(tonumber(place)) or nil
     if not CONDUIT[kind] or text:find "@" and not at then
-        type_.fail('conduit: "%s": hvc, smc, port, port@0xe8 or mmio@0x9000000 expected', text)
+        type_.fail('conduit: "%s": there are hvc, smc, port, port@0xe8, mmio@0x9000000', text)
     elseif at and (kind == "hvc" or kind == "smc") then
         type_.fail('conduit: "%s": %s has no address', text, kind)
     elseif kind == "mmio" and (not at or at < 0 or at % 4 ~= 0) then
