@@ -51,8 +51,9 @@ end
 
 --- Two functions. locate(n, message) puts a place before a message about line n of the
 -- text, or about no line in particular; start() --> file, line, path: where the text
--- starts, by the file's name in messages and its whole one, or nil. `name` is the text's; `what` it is called where its lines are counted;
--- `level` as for error(), from the caller.
+-- starts, by the file's name in messages and its whole one; or nil. `name` is the text's
+-- own; `what` it is called where its lines are counted; `level` as for error(), from the
+-- caller.
 function source.locator(text, name, what, level)
     local info = debug.getinfo(level + 1, "Sl")
     local line -- unknown yet; false: the text is not in the script
