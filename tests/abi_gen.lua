@@ -5,6 +5,7 @@
 local t = ...
 local hv = require "hv"
 local include = require "hv.abi.include"
+local prototype = require "hv.abi.prototype"
 local fields = dofile(t.folder .. "/tests/abi/lab.lua")
 local compilers = assert(loadfile(t.folder .. "/tests/abi/compilers.lua"))(t)
 local need = compilers.need
@@ -274,12 +275,15 @@ local function start(open, image, registers)
     end
 end
 
-local function all_types(open, arch, program, standard, registers, flags)
+-- more: flags=, conduit= and, for the vCPU, registers=
+local function all_types(open, arch, program, standard, more)
+    more = more or {}
     local abi = hv.abi("lab", fields())
-    local options = { arch = arch, abi = abi, text = GUEST, flags = compilers.strict(standard) }
-    table.move(flags or {}, 1, #(flags or {}), #options.flags + 1, options.flags)
+    local options = { arch = arch, abi = abi, text = GUEST, conduit = more.conduit,
+                      flags = compilers.strict(standard) }
+    table.move(more.flags or {}, 1, #(more.flags or {}), #options.flags + 1, options.flags)
     local image = with_compiler(program, function() return (hv.cc(options)) end)
-    local vm, run = start(open, image, registers)
+    local vm, run = start(open, image, more.registers)
     local seen = {}
     local server = vm:serve(abi, handlers(seen))
     t.eq(run(), 0, "the line of the guest that found a difference")
@@ -302,36 +306,18 @@ t.on("x86_64", "floats in registers of SSE", function(open, backend, arch)
     if backend ~= "unicorn" then
         t.skip "not every kvm runs SSE in the guest"
     end
-    all_types(open, arch, "clang", "-std=c89", { cr4 = 1 << 5 | 1 << 9 }, { "-msse2" })
+    all_types(open, arch, "clang", "-std=c89", {
+        registers = { cr4 = 1 << 5 | 1 << 9 }, flags = { "-msse2" },
+    })
 end)
 
--- What a machine makes of the store is its script's affair: see vm:hypercall().
 t.on("a doorbell instead of an instruction", function(open, _, arch)
     need("clang", arch)
-    local abi = hv.abi("lab", fields())
-    local text = [[
-#include "lab.h"
-long main(void)
-{
-    int error = 9;
-    return lab_positives(1, 2, 3, 4, &error) == 0 ? error : -1;
-}
-]]
-    for _, opt in ipairs { "-O0", "-O2" } do
-        local image = hv.cc { arch = arch, abi = abi, text = text, opt = opt,
-                              conduit = "mmio@0xe0000000" }
-        local vm, run = start(open, image)
-        local seen
-        vm:on("mmio", function(cpu, exit)
-            local x86 = arch == "x86_64"
-            seen = { exit.addr, exit.size, exit.write, exit.value,
-                x86 and cpu.rdi or cpu.x1, x86 and cpu.rsi or cpu.x2,
-                x86 and cpu.rdx or cpu.x3, x86 and cpu.rcx or cpu.x4 }
-            cpu[x86 and "rax" or "x0"], cpu[x86 and "rdx" or "x1"] = 5, 77
-        end)
-        t.eq(run(), 77)
-        t.eq(seen, { 0xe0000000, 4, true, abi.call.positives.nr, 1, 2, 3, 4 })
-    end
+    all_types(function(config)
+        local vm = open(config)
+        vm:hypercall { via = "mmio", at = 0xe0000000 }
+        return vm
+    end, arch, "clang", "-std=c89", { conduit = "mmio@0xe0000000" })
 end)
 
 -- ---- versions --------------------------------------------------------------------
@@ -416,27 +402,32 @@ local function assembly_fields(version)
     }
 end
 
+local function assembled(open, arch, version, conduit)
+    local text = include(hv.abi("lab", assembly_fields(7)), conduit)
+    local image = hv.asm(text .. CALLS[arch], { arch = arch }):at(0x8000)
+    local vm = open { memory = "1M" }
+    vm:load(image)
+    if conduit then
+        vm:hypercall { via = "mmio", at = conduit.at }
+    end
+    vm:serve(hv.abi("lab", assembly_fields(version)), {
+        mix = function(color, perm)
+            t.eq({ color, perm }, { "green", { r = true } })
+            return -5
+        end,
+        point = function(p) return p.x end,
+    })
+    local registers, x86 = { pc = image.entry }, arch == "x86_64"
+    local cpu = vm:vcpu(x86 and hv.x86.long(vm, 0xf0000, registers) or registers)
+    vm:run { timeout = 5 }
+    return { x86 and cpu.rbx or cpu.x19, x86 and cpu.rbp or cpu.x20,
+        x86 and cpu.r12 or cpu.x21, vm:cstring(image.symbols.message) }
+end
+
 t.on("a guest in assembly, by the include file", function(open, _, arch)
-    local text = include(hv.abi("lab", assembly_fields(7)))
-    for version, status in pairs { [7] = 0, [8] = -71 } do
-        local image = hv.asm(text .. CALLS[arch], { arch = arch }):at(0x8000)
-        local vm = open { memory = "1M" }
-        vm:load(image)
-        vm:serve(hv.abi("lab", assembly_fields(version)), {
-            mix = function(color, perm)
-                t.eq({ color, perm }, { "green", { r = true } })
-                return -5
-            end,
-            point = function(p) return p.x end,
-        })
-        local registers = { pc = image.entry }
-        local cpu = vm:vcpu(arch == "x86_64" and hv.x86.long(vm, 0xf0000, registers)
-            or registers)
-        vm:run { timeout = 5 }
-        local x86 = arch == "x86_64"
-        t.eq({ x86 and cpu.rbx or cpu.x19, x86 and cpu.rbp or cpu.x20,
-               x86 and cpu.r12 or cpu.x21 }, { -5, -3, status })
-        t.eq(vm:cstring(image.symbols.message), status == 0 and ""
-            or "lab: the guest is built for version 7, the host has version 8")
+    for _, conduit in ipairs { false, prototype.conduit "mmio@0xe0000000" } do
+        t.eq(assembled(open, arch, 7, conduit or nil), { -5, -3, 0, "" })
+        t.eq(assembled(open, arch, 8, conduit or nil), { -5, -3, -71,
+            "lab: the guest is built for version 7, the host has version 8" })
     end
 end)
