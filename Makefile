@@ -269,7 +269,8 @@ demo: all guests ## run every demo of scripts/demos
 	if test -n "$$failed"; then echo "failed:$$failed" >&2; exit 1; fi
 
 test: all guests ctests ## run the tests; ARGS=... goes to tests/run.lua
-	@HVLUA_BUILD=$(BUILD) ./$(PROGRAM) tests/run.lua $(ARGS)
+	@HVLUA_BUILD=$(BUILD) HVLUA_CACHE=$(CURDIR)/$(BUILD)/cache \
+		./$(PROGRAM) tests/run.lua $(ARGS)
 
 smoke: all ## a first look: does it work on this machine?
 	$(Q)$(CHECK_SIGNED)
