@@ -2,12 +2,17 @@
 /* hvlib.c - the module hv.core, on which scripts/hv builds `require "hv"`. */
 #include "stats.h"
 
-static const luaL_Reg functions[] = {
-    {"backends", hv_backends}, {"size", hv_size},
-    {"room", hv_room},         {"pipe", hvproc_pipe},
-    {"host", hv_host},         {"hypercalls", hv_hypercalls},
-    {"typed", hv_typed},       {"typed_calls", hv_typed_calls},
-    {"stats", hv_stats},       {NULL, NULL}};
+static const luaL_Reg functions[] = {{"backends", hv_backends},
+                                     {"size", hv_size},
+                                     {"room", hv_room},
+                                     {"pipe", hvproc_pipe},
+                                     {"host", hv_host},
+                                     {"hypercalls", hv_hypercalls},
+                                     {"typed", hv_typed},
+                                     {"on_hypercall", hv_on_hypercall},
+                                     {"typed_calls", hv_typed_calls},
+                                     {"stats", hv_stats},
+                                     {NULL, NULL}};
 
 int luaopen_hv_core(lua_State *L)
 {

@@ -220,6 +220,7 @@ void gic_open(lua_State *L);
 
 int vm_hypercall(lua_State *L);
 int hv_hypercalls(lua_State *L);
+int hv_on_hypercall(lua_State *L);
 int hv_typed(lua_State *L);
 int hv_typed_calls(lua_State *L);
 /* For core: what the guest's number stands for is on top of the vCPU's coroutine, and

@@ -141,6 +141,7 @@ struct typed {
 };
 
 #define HV_TYPED "hv.typed"
+#define ON_HYPERCALL "hv.on_hypercall"                   /* in the registry */
 enum { TYPED_HANDLER = 1, TYPED_GENERAL, TYPED_FINISH }; /* user values */
 
 static struct typed *typed_at(lua_State *L, int idx)
@@ -380,6 +381,19 @@ int vm_hypercall(lua_State *L)
     if (nr < HV_QUICK)
         m->args[nr] = (int8_t)args;
     stats_forget(m);
+    if (lua_getfield(L, LUA_REGISTRYINDEX, ON_HYPERCALL) == LUA_TFUNCTION) {
+        lua_insert(L, 1);
+        lua_settop(L, 4);
+        lua_call(L, 3, 0); /* fn(vm, nr, handler) */
+    }
+    return 0;
+}
+
+/* core.on_hypercall(fn): called behind each vm:hypercall(nr, handler). */
+int hv_on_hypercall(lua_State *L)
+{
+    lua_settop(L, 1);
+    lua_setfield(L, LUA_REGISTRYINDEX, ON_HYPERCALL);
     return 0;
 }
 

@@ -160,7 +160,7 @@ end
 
 core.hypercall = core.machine.hypercall
 if core.defaults.hypercalls then -- hvlua --hypercalls
-    core.machine.hypercall = require "hv.abi.serve".hypercall
+    require "hv.abi.serve".watch_hypercalls()
 end
 
 

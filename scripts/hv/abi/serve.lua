@@ -186,6 +186,17 @@ end
 
 local KNOWN = { limit = "number or string", string = "number or string", on_error = "function" }
 
+local quiet = false -- what is registered is ours
+
+local function set_hypercall(vm, nr, fn)
+    quiet = true
+    local ok, why = pcall(core.hypercall, vm, nr, fn)
+    quiet = false
+    if not ok then
+        error("serve: " .. why:gsub("^[^\n]-%.lua:%d+: ", ""), 0)
+    end
+end
+
 local function environment(server, call, opts)
     local count = server.calls[call.name]
         or setmetatable({ before = 0, errors = 0, more = none }, Count)
@@ -228,10 +239,10 @@ local function register(vm, server, handlers, opts)
         local call = { name = "?", nr = nr, title = ("%s: call %d"):format(abi.name, nr),
             params = {} }
         by_number[nr] = by_number[nr] or told(server, call, unknown(server, call))
-        core.hypercall(vm, nr, by_number[nr])
+        set_hypercall(vm, nr, by_number[nr])
     end
-    core.hypercall(vm, CHECK, told(server, { name = "hv_abi_check", nr = CHECK, params = {},
-                                             title = "hv_abi_check" }, checker(vm)))
+    local check = { name = "hv_abi_check", nr = CHECK, title = "hv_abi_check", params = {} }
+    set_hypercall(vm, CHECK, told(server, check, checker(vm)))
     server.again = function()
         register(vm, server, handlers, opts)
     end
@@ -286,23 +297,25 @@ local function traced(vm, nr, fn)
     return wrapped
 end
 
---- vm:hypercall(nr, fn), from when hypercalls are traced.
-function serve.hypercall(vm, nr, fn, ...)
-    core.hypercall(vm, nr, fn, ...) -- all that can be wrong with it
-    if type(nr) ~= "table" then
-        core.hypercall(vm, nr, traced(vm, math.tointeger(nr) or nr, fn))
-    end
+--- From now on each handler that vm:hypercall() gets is told of, where its machine is
+-- traced.
+function serve.watch_hypercalls()
+    core.on_hypercall(function(vm, nr, fn)
+        if not quiet then
+            set_hypercall(vm, nr, traced(vm, nr, fn))
+        end
+    end)
 end
 
 --- vm:trace(): what it changes is made anew.
 function serve.trace(vm, opts, ...)
-    core.machine.hypercall = serve.hypercall
+    serve.watch_hypercalls()
     return trace.machine(vm, opts, function()
         for _, server in pairs(servers[vm] or {}) do
             server.again()
         end
         for nr, fn in pairs(core.hypercalls(vm)) do
-            core.hypercall(vm, nr, traced(vm, nr, fn))
+            set_hypercall(vm, nr, traced(vm, nr, fn))
         end
     end, ...)
 end

@@ -152,7 +152,7 @@ function Tracer:returned(call, cpu, ...)
 end
 
 function Tracer:line(at, result)
-    local handler = (at.ended or at.entered) - (at.began or at.entered)
+    local handler = (at.ended or at.began or at.entered) - (at.began or at.entered)
     local pc = at.cpu.vm.arch == "arm64" and at.cpu.pc or at.cpu.rip
     self.sink(("vcpu %d 0x%x  %s(%s) = %s  <%s>"):format(at.cpu.index, pc, at.title,
               table.concat(at.arguments, ", "), result, microseconds(handler)))
@@ -162,7 +162,7 @@ end
 function Tracer:finish(cpu, result, failed)
     local at, now = self.at[cpu], core.clock()
     local row = row_of(self, at.title)
-    local handler = (at.ended or at.entered) - (at.began or at.entered)
+    local handler = (at.ended or at.began or at.entered) - (at.began or at.entered)
     at.left, at.open = now, false
     row.calls = row.calls + 1
     row.errors = row.errors + (failed and 1 or 0)
