@@ -103,6 +103,13 @@ static int make(const struct hvf_calls *c, hvf_object config)
         return vmm_fail(VMM_EHOST,
                         "hvf: a process has one machine at a time: close the "
                         "other one, or make this one with hv.spawn");
+    if (rc == HV_UNSUPPORTED) /* and yet kern.hv_support says 1 */
+        return vmm_fail(VMM_EHOST,
+                        "hvf: machine: HV_UNSUPPORTED: some macOS say so of a "
+                        "program without the entitlement: `codesign --sign - "
+                        "--force --entitlements entitlements.plist ./hvlua`; "
+                        "inside a virtual machine there can be none: use "
+                        "backend \"unicorn\"");
     return rc == HV_SUCCESS ? 0 : hvf_fail("machine", rc);
 }
 

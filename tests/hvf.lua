@@ -220,7 +220,9 @@ t.test("each error of the framework's in words", function()
         [0xfae94003] = "HV_BAD_ARGUMENT: ", [0xfae94004] = "HV_ILLEGAL_GUEST_STATE: ",
         [0xfae94005] = "HV_NO_RESOURCES: ", [0xfae94006] = "HV_NO_DEVICE: ",
         [0xfae94007] = "HV_DENIED: ", [0xfae94008] = "HV_EXISTS: ",
-        [0xfae9400f] = "HV_UNSUPPORTED: ", [0xfae94fff] = "hvf: machine: error 0xfae94fff",
+        [0xfae9400f] = "HV_UNSUPPORTED: some macOS say so of a program without the "
+            .. "entitlement: `codesign",
+        [0xfae94fff] = "hvf: machine: error 0xfae94fff",
     }
     for code, word in pairs(words) do
         local status, _, err = with(("FAKE_HV_FAIL=hv_vm_create=0x%x"):format(code),
