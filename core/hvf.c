@@ -164,7 +164,11 @@ static int protect(struct vmm *vm, struct vmm_mem *mem, unsigned prot)
     if (rc < 0)
         return rc;
     err = m->call.vm_protect(mem->range.at, mem->range.size, flags(prot));
-    return err == HV_SUCCESS ? 0 : hvf_fail("protect", err);
+    if (err != HV_SUCCESS)
+        return hvf_fail("protect", err);
+    if (prot & VMM_X & ~mem->range.prot) /* for what wrote() has let pass */
+        m->call.icache_invalidate(mem->host, mem->range.size);
+    return 0;
 }
 
 /* The data caches see to themselves; what instructions are fetched from does

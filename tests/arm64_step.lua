@@ -137,6 +137,16 @@ on("code written by the host is the code that runs", function(open)
     t.eq(vm:run { exits = 10 }.value, "seen")
 end)
 
+on("code written where it may not be executed yet is the code that runs", function(open)
+    local vm, cpu = guest(open, "hvc #1")
+    t.eq(vm:run({ timeout = 20 }).imm, 1)
+    vm:protect(0, "rw")
+    vm:load(0x1000, "\x42\0\0\xd4") -- hvc #2
+    vm:protect(0, "rwx")
+    cpu.pc = 0x1000
+    t.eq(vm:run({ timeout = 20 }).imm, 2)
+end)
+
 on("code written by the guest is the code that runs", function(open)
     local vm, cpu = guest(open, [[
         adr   x1, patch
