@@ -91,10 +91,15 @@ struct hv_vcpu_config_s {
     struct object object;
 };
 
+enum gic_region { DISTRIBUTOR, REDISTRIBUTORS, MSI_FRAME, GIC_REGIONS };
+
 struct hv_gic_config_s {
     struct object object;
-    bool has_distributor, has_redistributor, has_msi, has_range;
-    hv_ipa_t distributor, redistributor, msi;
+    struct {
+        bool given;
+        hv_ipa_t at;
+    } region[GIC_REGIONS];
+    bool has_range;
     uint32_t msi_intid, msi_count;
 };
 
@@ -254,7 +259,7 @@ uint64_t fake_feature(hv_feature_reg_t reg); /* the chip's default */
 
 uint64_t fake_timer_virtual_count(const struct vcpu *v);
 /* CNTV_* and CNTP_*: false if it is none of these. */
-bool fake_timer_get(const struct vcpu *v, uint32_t reg, uint64_t *value);
+bool fake_timer_get(struct vcpu *v, uint32_t reg, uint64_t *value);
 bool fake_timer_set(struct vcpu *v, uint32_t reg, uint64_t value);
 bool fake_timer_virtual_fires(const struct vcpu *v);
 bool fake_timer_physical_fires(const struct vcpu *v);

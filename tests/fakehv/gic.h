@@ -41,6 +41,7 @@ struct gic_cpu {
     uint32_t pmr, bpr0, bpr1, ctlr, igrpen0, igrpen1, ap0r0, ap1r0;
     uint32_t sre_el2, waker;
     uint64_t ap0r0_el2, ap1r0_el2, hcr, vmcr, lr[LIST_REGISTERS];
+    uint64_t status; /* what LRs say, where that was asked for last */
     uint64_t icv[ICV_REGS];
 };
 

@@ -23,8 +23,11 @@ hv_gic_config_t fake_gic_config_create(void)
     return fake_object_new(GIC_CONFIG, sizeof(struct hv_gic_config_s));
 }
 
-static hv_return_t check_base(hv_gic_config_t config, hv_ipa_t base,
-                              uint64_t size)
+static const uint64_t region_size[GIC_REGIONS] = {GICD_SIZE, GICR_REGION,
+                                                  GICM_SIZE};
+
+static hv_return_t set_base(hv_gic_config_t config, enum gic_region region,
+                            hv_ipa_t base)
 {
     hv_return_t result = HV_SUCCESS;
     uint64_t limit;
@@ -36,9 +39,14 @@ static hv_return_t check_base(hv_gic_config_t config, hv_ipa_t base,
     limit = UINT64_C(1) << fake_vm.ipa_bits;
     if (!fake_vm.exists)
         result = HV_NO_DEVICE;
-    else if (base % GIC_ALIGNMENT != 0 || base >= limit || size > limit - base)
+    else if (base % GIC_ALIGNMENT != 0 || base >= limit ||
+             region_size[region] > limit - base)
         result = HV_BAD_ARGUMENT;
     fake_unlock();
+    if (result == HV_SUCCESS) {
+        config->region[region].at = base;
+        config->region[region].given = true;
+    }
     return result;
 }
 
@@ -46,41 +54,21 @@ hv_return_t
 fake_gic_config_set_distributor_base(hv_gic_config_t config,
                                      hv_ipa_t distributor_base_address)
 {
-    hv_return_t result =
-        check_base(config, distributor_base_address, GICD_SIZE);
-
-    if (result == HV_SUCCESS) {
-        config->distributor = distributor_base_address;
-        config->has_distributor = true;
-    }
-    return result;
+    return set_base(config, DISTRIBUTOR, distributor_base_address);
 }
 
 hv_return_t
 fake_gic_config_set_redistributor_base(hv_gic_config_t config,
                                        hv_ipa_t redistributor_base_address)
 {
-    hv_return_t result =
-        check_base(config, redistributor_base_address, GICR_REGION);
-
-    if (result == HV_SUCCESS) {
-        config->redistributor = redistributor_base_address;
-        config->has_redistributor = true;
-    }
-    return result;
+    return set_base(config, REDISTRIBUTORS, redistributor_base_address);
 }
 
 hv_return_t
 fake_gic_config_set_msi_region_base(hv_gic_config_t config,
                                     hv_ipa_t msi_region_base_address)
 {
-    hv_return_t result = check_base(config, msi_region_base_address, GICM_SIZE);
-
-    if (result == HV_SUCCESS) {
-        config->msi = msi_region_base_address;
-        config->has_msi = true;
-    }
-    return result;
+    return set_base(config, MSI_FRAME, msi_region_base_address);
 }
 
 hv_return_t fake_gic_config_set_msi_interrupt_range(hv_gic_config_t config,
@@ -105,19 +93,26 @@ static bool apart(hv_ipa_t a, uint64_t a_size, hv_ipa_t b, uint64_t b_size)
     return a >= b + b_size || b >= a + a_size;
 }
 
+/* Not in the way of memory, nor of the regions before it. */
+static bool is_free(const struct hv_gic_config_s *c, unsigned region)
+{
+    hv_ipa_t at = c->region[region].at;
+
+    for (unsigned i = 0; i < region; i++)
+        if (!apart(at, region_size[region], c->region[i].at, region_size[i]))
+            return false;
+    return !fake_memory_overlaps(at, region_size[region]);
+}
+
 /* Both bases are asked for, although a Mac was seen to be content with one; an
  * MSI frame takes a base and a range. */
 static bool is_complete(const struct hv_gic_config_s *c)
 {
-    return c->has_distributor && c->has_redistributor &&
-           c->has_msi == c->has_range &&
-           apart(c->distributor, GICD_SIZE, c->redistributor, GICR_REGION) &&
-           !fake_memory_overlaps(c->distributor, GICD_SIZE) &&
-           !fake_memory_overlaps(c->redistributor, GICR_REGION) &&
-           (!c->has_msi ||
-            (apart(c->msi, GICM_SIZE, c->distributor, GICD_SIZE) &&
-             apart(c->msi, GICM_SIZE, c->redistributor, GICR_REGION) &&
-             !fake_memory_overlaps(c->msi, GICM_SIZE)));
+    bool has_msi = c->region[MSI_FRAME].given;
+
+    return c->region[DISTRIBUTOR].given && c->region[REDISTRIBUTORS].given &&
+           has_msi == c->has_range && is_free(c, DISTRIBUTOR) &&
+           is_free(c, REDISTRIBUTORS) && (!has_msi || is_free(c, MSI_FRAME));
 }
 
 static hv_return_t create(const struct hv_gic_config_s *c)
@@ -135,10 +130,10 @@ static hv_return_t create(const struct hv_gic_config_s *c)
     g = calloc(1, sizeof *g);
     if (g == NULL)
         return HV_NO_RESOURCES;
-    g->distributor = c->distributor;
-    g->redistributor = c->redistributor;
-    g->msi = c->msi;
-    g->has_msi = c->has_msi;
+    g->distributor = c->region[DISTRIBUTOR].at;
+    g->redistributor = c->region[REDISTRIBUTORS].at;
+    g->msi = c->region[MSI_FRAME].at;
+    g->has_msi = c->region[MSI_FRAME].given;
     g->msi_intid = c->msi_intid;
     g->msi_count = c->msi_count;
     g->spi.first = FIRST_SPI;

@@ -274,25 +274,6 @@ hv_return_t fake_gic_get_intid(hv_gic_intid_t interrupt, uint32_t *intid)
 
 /* ---- EL2 ------------------------------------------------------------------ */
 
-static uint64_t *ich_field(struct gic_cpu *c, hv_gic_ich_reg_t reg)
-{
-    if (reg >= HV_GIC_ICH_REG_LR0_EL2 &&
-        reg < HV_GIC_ICH_REG_LR0_EL2 + LIST_REGISTERS)
-        return &c->lr[reg - HV_GIC_ICH_REG_LR0_EL2];
-    switch (reg) {
-    case HV_GIC_ICH_REG_AP0R0_EL2:
-        return &c->ap0r0_el2;
-    case HV_GIC_ICH_REG_AP1R0_EL2:
-        return &c->ap1r0_el2;
-    case HV_GIC_ICH_REG_HCR_EL2:
-        return &c->hcr;
-    case HV_GIC_ICH_REG_VMCR_EL2:
-        return &c->vmcr;
-    default:
-        return NULL;
-    }
-}
-
 /* Derived from the list registers, and not to be written. */
 static bool ich_status(const struct gic_cpu *c, hv_gic_ich_reg_t reg,
                        uint64_t *value)
@@ -318,7 +299,28 @@ static bool ich_status(const struct gic_cpu *c, hv_gic_ich_reg_t reg,
     }
 }
 
-static uint64_t *icv_field(struct gic_cpu *c, hv_gic_icv_reg_t reg)
+static uint64_t *ich_field(struct gic_cpu *c, uint16_t reg, bool write)
+{
+    if (!write && ich_status(c, reg, &c->status))
+        return &c->status;
+    if (reg >= HV_GIC_ICH_REG_LR0_EL2 &&
+        reg < HV_GIC_ICH_REG_LR0_EL2 + LIST_REGISTERS)
+        return &c->lr[reg - HV_GIC_ICH_REG_LR0_EL2];
+    switch (reg) {
+    case HV_GIC_ICH_REG_AP0R0_EL2:
+        return &c->ap0r0_el2;
+    case HV_GIC_ICH_REG_AP1R0_EL2:
+        return &c->ap1r0_el2;
+    case HV_GIC_ICH_REG_HCR_EL2:
+        return &c->hcr;
+    case HV_GIC_ICH_REG_VMCR_EL2:
+        return &c->vmcr;
+    default:
+        return NULL;
+    }
+}
+
+static uint64_t *icv_field(struct gic_cpu *c, uint16_t reg, bool write)
 {
     static const uint16_t regs[ICV_REGS] = {
         HV_GIC_ICV_REG_PMR_EL1,     HV_GIC_ICV_REG_BPR0_EL1,
@@ -327,6 +329,8 @@ static uint64_t *icv_field(struct gic_cpu *c, hv_gic_icv_reg_t reg)
         HV_GIC_ICV_REG_CTLR_EL1,    HV_GIC_ICV_REG_SRE_EL1,
         HV_GIC_ICV_REG_IGRPEN0_EL1, HV_GIC_ICV_REG_IGRPEN1_EL1};
 
+    if (write && reg == HV_GIC_ICV_REG_RPR_EL1)
+        return NULL;
     for (unsigned i = 0; i < ICV_REGS; i++)
         if (regs[i] == reg)
             return &c->icv[i];
@@ -349,67 +353,44 @@ static struct vcpu *nested(hv_vcpu_t vcpu, hv_return_t *result)
     return *result == HV_SUCCESS ? v : NULL;
 }
 
-hv_return_t fake_gic_get_ich_reg(hv_vcpu_t vcpu, hv_gic_ich_reg_t reg,
-                                 uint64_t *value)
+/* field() finds what holds a register; NULL: there is none, or not to write. */
+static hv_return_t held(hv_vcpu_t vcpu,
+                        uint64_t *field(struct gic_cpu *, uint16_t, bool),
+                        uint16_t reg, bool write, uint64_t *value)
 {
     hv_return_t result;
     struct vcpu *v = nested(vcpu, &result);
-    const uint64_t *field;
+    uint64_t *at;
 
     if (v == NULL)
         return result;
-    field = ich_field(v->gic, reg);
-    if (value == NULL || (field == NULL && !ich_status(v->gic, reg, value)))
+    at = field(v->gic, reg, write);
+    if (value == NULL || at == NULL)
         return HV_BAD_ARGUMENT;
-    if (field != NULL)
-        *value = *field;
+    *(write ? at : value) = *(write ? value : at);
     return HV_SUCCESS;
+}
+
+hv_return_t fake_gic_get_ich_reg(hv_vcpu_t vcpu, hv_gic_ich_reg_t reg,
+                                 uint64_t *value)
+{
+    return held(vcpu, ich_field, reg, false, value);
 }
 
 hv_return_t fake_gic_set_ich_reg(hv_vcpu_t vcpu, hv_gic_ich_reg_t reg,
                                  uint64_t value)
 {
-    hv_return_t result;
-    struct vcpu *v = nested(vcpu, &result);
-    uint64_t *field;
-
-    if (v == NULL)
-        return result;
-    field = ich_field(v->gic, reg);
-    if (field == NULL)
-        return HV_BAD_ARGUMENT;
-    *field = value;
-    return HV_SUCCESS;
+    return held(vcpu, ich_field, reg, true, &value);
 }
 
 hv_return_t fake_gic_get_icv_reg(hv_vcpu_t vcpu, hv_gic_icv_reg_t reg,
                                  uint64_t *value)
 {
-    hv_return_t result;
-    struct vcpu *v = nested(vcpu, &result);
-    const uint64_t *field;
-
-    if (v == NULL)
-        return result;
-    field = icv_field(v->gic, reg);
-    if (value == NULL || field == NULL)
-        return HV_BAD_ARGUMENT;
-    *value = *field;
-    return HV_SUCCESS;
+    return held(vcpu, icv_field, reg, false, value);
 }
 
 hv_return_t fake_gic_set_icv_reg(hv_vcpu_t vcpu, hv_gic_icv_reg_t reg,
                                  uint64_t value)
 {
-    hv_return_t result;
-    struct vcpu *v = nested(vcpu, &result);
-    uint64_t *field;
-
-    if (v == NULL)
-        return result;
-    field = icv_field(v->gic, reg);
-    if (field == NULL || reg == HV_GIC_ICV_REG_RPR_EL1)
-        return HV_BAD_ARGUMENT;
-    *field = value;
-    return HV_SUCCESS;
+    return held(vcpu, icv_field, reg, true, &value);
 }

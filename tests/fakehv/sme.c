@@ -76,144 +76,112 @@ hv_return_t fake_vcpu_set_sme_state(hv_vcpu_t vcpu,
     return HV_SUCCESS;
 }
 
-/* What is to be copied, if it is there and `length` is right. */
-static hv_return_t check(bool there, const void *value, size_t length,
-                         size_t right)
+/* ---- registers: to `to`, or from `from` ------------------------------------ */
+
+static hv_return_t copy(void *reg, size_t size, bool there, void *to,
+                        const void *from, size_t length)
 {
-    if (value == NULL || length != right)
+    if ((to == NULL && from == NULL) || length != size)
         return HV_BAD_ARGUMENT;
-    return there ? HV_SUCCESS : HV_ERROR;
+    if (!there)
+        return HV_ERROR;
+    if (to != NULL)
+        memcpy(to, reg, size);
+    if (from != NULL)
+        memcpy(reg, from, size);
+    return HV_SUCCESS;
+}
+
+/* The lower bytes of Z are V. */
+static hv_return_t copy_z(hv_vcpu_t vcpu, hv_sme_z_reg_t reg, void *to,
+                          const void *from, size_t length)
+{
+    hv_return_t result;
+    struct vcpu *v = with_sme(vcpu, &result);
+
+    if (v == NULL)
+        return result;
+    if (reg >= ZREGS)
+        return HV_BAD_ARGUMENT;
+    result = copy(v->sme->z[reg], SVL, v->sme->state.streaming_sve_mode_enabled,
+                  to, from, length);
+    if (result == HV_SUCCESS && from != NULL)
+        v->engine->u.reg_write(v->engine->uc, UC_ARM64_REG_V0 + (int)reg, from);
+    return result;
+}
+
+static hv_return_t copy_p(hv_vcpu_t vcpu, hv_sme_p_reg_t reg, void *to,
+                          const void *from, size_t length)
+{
+    hv_return_t result;
+    struct vcpu *v = with_sme(vcpu, &result);
+
+    if (v == NULL)
+        return result;
+    if (reg >= PREGS)
+        return HV_BAD_ARGUMENT;
+    return copy(v->sme->p[reg], SVL / 8,
+                v->sme->state.streaming_sve_mode_enabled, to, from, length);
+}
+
+/* ZA, or ZT0. */
+static hv_return_t copy_za(hv_vcpu_t vcpu, bool zt0, void *to, const void *from,
+                           size_t length)
+{
+    hv_return_t result;
+    struct vcpu *v = with_sme(vcpu, &result);
+
+    if (v == NULL)
+        return result;
+    return copy(zt0 ? (void *)&v->sme->zt0 : v->sme->za,
+                zt0 ? sizeof v->sme->zt0 : sizeof v->sme->za,
+                v->sme->state.za_storage_enabled, to, from, length);
 }
 
 hv_return_t fake_vcpu_get_sme_z_reg(hv_vcpu_t vcpu, hv_sme_z_reg_t reg,
                                     uint8_t *value, size_t length)
 {
-    hv_return_t result;
-    const struct vcpu *v = with_sme(vcpu, &result);
-
-    if (v == NULL)
-        return result;
-    if (reg >= ZREGS)
-        return HV_BAD_ARGUMENT;
-    result =
-        check(v->sme->state.streaming_sve_mode_enabled, value, length, SVL);
-    if (result == HV_SUCCESS)
-        memcpy(value, v->sme->z[reg], SVL);
-    return result;
+    return copy_z(vcpu, reg, value, NULL, length);
 }
 
 hv_return_t fake_vcpu_set_sme_z_reg(hv_vcpu_t vcpu, hv_sme_z_reg_t reg,
                                     const uint8_t *value, size_t length)
 {
-    hv_return_t result;
-    struct vcpu *v = with_sme(vcpu, &result);
-
-    if (v == NULL)
-        return result;
-    if (reg >= ZREGS)
-        return HV_BAD_ARGUMENT;
-    result =
-        check(v->sme->state.streaming_sve_mode_enabled, value, length, SVL);
-    if (result == HV_SUCCESS) {
-        memcpy(v->sme->z[reg], value, SVL);
-        v->engine->u.reg_write(v->engine->uc, UC_ARM64_REG_V0 + (int)reg,
-                               value);
-    }
-    return result;
+    return copy_z(vcpu, reg, NULL, value, length);
 }
 
 hv_return_t fake_vcpu_get_sme_p_reg(hv_vcpu_t vcpu, hv_sme_p_reg_t reg,
                                     uint8_t *value, size_t length)
 {
-    hv_return_t result;
-    const struct vcpu *v = with_sme(vcpu, &result);
-
-    if (v == NULL)
-        return result;
-    if (reg >= PREGS)
-        return HV_BAD_ARGUMENT;
-    result =
-        check(v->sme->state.streaming_sve_mode_enabled, value, length, SVL / 8);
-    if (result == HV_SUCCESS)
-        memcpy(value, v->sme->p[reg], SVL / 8);
-    return result;
+    return copy_p(vcpu, reg, value, NULL, length);
 }
 
 hv_return_t fake_vcpu_set_sme_p_reg(hv_vcpu_t vcpu, hv_sme_p_reg_t reg,
                                     const uint8_t *value, size_t length)
 {
-    hv_return_t result;
-    struct vcpu *v = with_sme(vcpu, &result);
-
-    if (v == NULL)
-        return result;
-    if (reg >= PREGS)
-        return HV_BAD_ARGUMENT;
-    result =
-        check(v->sme->state.streaming_sve_mode_enabled, value, length, SVL / 8);
-    if (result == HV_SUCCESS)
-        memcpy(v->sme->p[reg], value, SVL / 8);
-    return result;
+    return copy_p(vcpu, reg, NULL, value, length);
 }
 
 hv_return_t fake_vcpu_get_sme_za_reg(hv_vcpu_t vcpu, uint8_t *value,
                                      size_t length)
 {
-    hv_return_t result;
-    const struct vcpu *v = with_sme(vcpu, &result);
-
-    if (v == NULL)
-        return result;
-    result = check(v->sme->state.za_storage_enabled, value, length,
-                   sizeof v->sme->za);
-    if (result == HV_SUCCESS)
-        memcpy(value, v->sme->za, sizeof v->sme->za);
-    return result;
+    return copy_za(vcpu, false, value, NULL, length);
 }
 
 hv_return_t fake_vcpu_set_sme_za_reg(hv_vcpu_t vcpu, const uint8_t *value,
                                      size_t length)
 {
-    hv_return_t result;
-    struct vcpu *v = with_sme(vcpu, &result);
-
-    if (v == NULL)
-        return result;
-    result = check(v->sme->state.za_storage_enabled, value, length,
-                   sizeof v->sme->za);
-    if (result == HV_SUCCESS)
-        memcpy(v->sme->za, value, sizeof v->sme->za);
-    return result;
+    return copy_za(vcpu, false, NULL, value, length);
 }
 
 hv_return_t fake_vcpu_get_sme_zt0_reg(hv_vcpu_t vcpu,
                                       hv_sme_zt0_uchar64_t *value)
 {
-    hv_return_t result;
-    const struct vcpu *v = with_sme(vcpu, &result);
-
-    if (v == NULL)
-        return result;
-    if (value == NULL)
-        return HV_BAD_ARGUMENT;
-    if (!v->sme->state.za_storage_enabled)
-        return HV_ERROR;
-    memcpy(value, &v->sme->zt0, sizeof *value);
-    return HV_SUCCESS;
+    return copy_za(vcpu, true, value, NULL, sizeof *value);
 }
 
 hv_return_t fake_vcpu_set_sme_zt0_reg(hv_vcpu_t vcpu,
                                       const hv_sme_zt0_uchar64_t *value)
 {
-    hv_return_t result;
-    struct vcpu *v = with_sme(vcpu, &result);
-
-    if (v == NULL)
-        return result;
-    if (value == NULL)
-        return HV_BAD_ARGUMENT;
-    if (!v->sme->state.za_storage_enabled)
-        return HV_ERROR;
-    memcpy(&v->sme->zt0, value, sizeof *value);
-    return HV_SUCCESS;
+    return copy_za(vcpu, true, NULL, value, sizeof *value);
 }

@@ -6,6 +6,7 @@
 #include "fake.h"
 
 enum { ENABLE = 1, IMASK = 2, ISTATUS = 4, CNTV_TVAL_EL0 = 0xdf18 };
+enum { TVAL, CTL, CVAL }; /* of each, in the order of their encodings */
 
 uint64_t fake_timer_virtual_count(const struct vcpu *v)
 {
@@ -32,56 +33,48 @@ static void set_left(struct timer *t, uint64_t now, uint64_t value)
     t->cval = now + (uint64_t)(int64_t)(int32_t)value;
 }
 
-bool fake_timer_get(const struct vcpu *v, uint32_t reg, uint64_t *value)
+/* Which of the two a register is of, and what the time is there; NULL: none. */
+static struct timer *timer_of(struct vcpu *v, uint32_t reg, uint64_t *now)
 {
-    switch (reg) {
+    switch (reg - reg % 4) {
     case CNTV_TVAL_EL0:
-        *value = left(&v->virtual, fake_timer_virtual_count(v));
-        return true;
-    case HV_SYS_REG_CNTV_CTL_EL0:
-        *value = control(&v->virtual, fake_timer_virtual_count(v));
-        return true;
-    case HV_SYS_REG_CNTV_CVAL_EL0:
-        *value = v->virtual.cval;
-        return true;
+        *now = fake_timer_virtual_count(v);
+        return &v->virtual;
     case HV_SYS_REG_CNTP_TVAL_EL0:
-        *value = left(&v->physical, mach_absolute_time());
-        return true;
-    case HV_SYS_REG_CNTP_CTL_EL0:
-        *value = control(&v->physical, mach_absolute_time());
-        return true;
-    case HV_SYS_REG_CNTP_CVAL_EL0:
-        *value = v->physical.cval;
-        return true;
+        *now = mach_absolute_time();
+        return &v->physical;
     default:
-        return false;
+        return NULL;
     }
+}
+
+bool fake_timer_get(struct vcpu *v, uint32_t reg, uint64_t *value)
+{
+    uint64_t now;
+    const struct timer *t = timer_of(v, reg, &now);
+
+    if (t == NULL || reg % 4 > CVAL)
+        return false;
+    *value = reg % 4 == TVAL  ? left(t, now)
+             : reg % 4 == CTL ? control(t, now)
+                              : t->cval;
+    return true;
 }
 
 bool fake_timer_set(struct vcpu *v, uint32_t reg, uint64_t value)
 {
-    switch (reg) {
-    case CNTV_TVAL_EL0:
-        set_left(&v->virtual, fake_timer_virtual_count(v), value);
-        return true;
-    case HV_SYS_REG_CNTV_CTL_EL0:
-        v->virtual.ctl = value & (ENABLE | IMASK);
-        return true;
-    case HV_SYS_REG_CNTV_CVAL_EL0:
-        v->virtual.cval = value;
-        return true;
-    case HV_SYS_REG_CNTP_TVAL_EL0:
-        set_left(&v->physical, mach_absolute_time(), value);
-        return true;
-    case HV_SYS_REG_CNTP_CTL_EL0:
-        v->physical.ctl = value & (ENABLE | IMASK);
-        return true;
-    case HV_SYS_REG_CNTP_CVAL_EL0:
-        v->physical.cval = value;
-        return true;
-    default:
+    uint64_t now;
+    struct timer *t = timer_of(v, reg, &now);
+
+    if (t == NULL || reg % 4 > CVAL)
         return false;
-    }
+    if (reg % 4 == TVAL)
+        set_left(t, now, value);
+    else if (reg % 4 == CTL)
+        t->ctl = value & (ENABLE | IMASK);
+    else
+        t->cval = value;
+    return true;
 }
 
 static bool fires(const struct timer *t, uint64_t now)
