@@ -47,6 +47,12 @@ static bool read_entry(uint64_t ipa, uint64_t *entry)
     return true;
 }
 
+/* These tables are EL1's. Those of EL2 are taken to leave addresses as they are. */
+static bool at_el2(const struct engine *e)
+{
+    return e->el2 && (engine_pstate(e) & MODE_MASK) >= MODE_EL2T;
+}
+
 bool walk(const struct engine *e, uint64_t va, uint64_t *ipa)
 {
     uint64_t sctlr = 0, entry, output = UINT64_C(0xfffffffff000);
@@ -55,7 +61,7 @@ bool walk(const struct engine *e, uint64_t va, uint64_t *ipa)
 
     *ipa = va;
     engine_sys(e, HV_SYS_REG_SCTLR_EL1, &sctlr);
-    if (!(sctlr & 1))
+    if (!(sctlr & 1) || at_el2(e))
         return true;
     if (!regime_of(e, va, &r))
         return false;
