@@ -82,12 +82,31 @@ int hvf_line_at(struct vmm_cpu *cpu, enum vmm_line line, bool *level)
 
 /* ---- what an exception becomes ------------------------------------------- */
 
+/* Where PC is. EL2 has tables of its own, and so has a guest of the guest's, behind
+ * those of EL1: none of them are walked here. */
+static bool find_pc(struct vmm_cpu *cpu, uint64_t *pa)
+{
+    enum {
+        SCTLR_EL2 = VMM_A64_SYSREG(3, 4, 1, 0, 0),
+        HCR_EL2 = VMM_A64_SYSREG(3, 4, 1, 1, 0),
+        ON = 1,      /* SCTLR_EL2.M, HCR_EL2.VM */
+        LEVEL_2 = 8, /* of CPSR */
+    };
+    const struct hvf_cpu *h = cpu->host;
+    uint64_t pc = hvf_reg(h, HV_REG_PC);
+    bool above = cpu->vm->el2 && hvf_reg(h, HV_REG_CPSR) & LEVEL_2;
+
+    if (cpu->vm->el2 && hvf_sys(h, above ? SCTLR_EL2 : HCR_EL2) & ON)
+        return false;
+    *pa = pc;
+    return above || vmm_arm64_translate(cpu, pc, pa) > 0;
+}
+
 bool hvf_instruction(struct vmm_cpu *cpu, uint32_t *word)
 {
-    uint64_t pc = hvf_reg(cpu->host, HV_REG_PC), pa, value;
+    uint64_t pa, value;
 
-    if (vmm_arm64_translate(cpu, pc, &pa) <= 0 ||
-        vmm_load(cpu->vm, pa, 4, &value) < 0)
+    if (!find_pc(cpu, &pa) || vmm_load(cpu->vm, pa, 4, &value) < 0)
         return false;
     *word = (uint32_t)value;
     return true;

@@ -109,6 +109,25 @@ el2:    .org  el2 + 0x400
     t.raises(function() return other.cntp_ctl_el0 end, "cntp_ctl_el0: needs a gic")
 end)
 
+on("a guest at EL2 uses a device, whatever the tables of EL1 are", function(open)
+    if not hv.caps("hvf").el2 then
+        t.skip "this processor has none to give"
+    end
+    local vm = open { el2 = true, memory = "1M" }
+    vm:map { at = 0x40000000, size = "64K" }
+    vm:load(0x4000, hv.asm "str w2, [x3]\n stp x4, x5, [x3]\n smc #1")
+    vm:load(0x40004000, hv.asm "str x4, [x5]\n str x4, [x5]")
+    vm:u64(0x8000, 0x40000401) -- a block of 1 GiB that is elsewhere
+    local cpu = vm:vcpu { pc = 0x4000, x2 = 0x22, x3 = 0x20000000, x4 = 4, x5 = 5 }
+    cpu.ttbr0_el1, cpu.tcr_el1, cpu.sctlr_el1 = 0x8000, 25, cpu.sctlr_el1 | 1
+    local seen = {}
+    vm:on("mmio", function(_, exit)
+        seen[#seen + 1] = { exit.addr, exit.size, exit.value }
+    end)
+    t.eq(vm:run({ timeout = 20 }).kind, "smc")
+    t.eq(seen, { { 0x20000000, 4, 0x22 }, { 0x20000000, 8, 4 }, { 0x20000008, 8, 5 } })
+end)
+
 on("SME: vectors and matrices, on and off", function(open)
     local sme = hv.caps("hvf").sme
     if not sme then
