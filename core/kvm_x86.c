@@ -340,16 +340,29 @@ static int x86_inject(struct vmm_cpu *cpu, const struct vmm_event *event)
     return 0;
 }
 
-/* KVM_INTERRUPT asks nobody whether the guest accepts interrupts, and what the
- * last exit said about that counts no longer once registers were written. When
- * in doubt, KVM is to leave as soon as it does. An instruction with a
- * breakpoint comes first: its handler would return to it, and stop there a
- * second time. */
+/* What the last exit said of interrupts counts no longer once registers were
+ * written: an entry that executes nothing says it anew. If it fails, so does
+ * the next, and tells why. */
+static void ask_again(struct kvm_x86 *x)
+{
+    unsigned classes = KVM_SYNC_X86_VALID_FIELDS;
+
+    if (kvm_x86_before_entry(x, classes) < 0)
+        return;
+    kvm_enter_once(&x->vcpu, true);
+    kvm_x86_after_entry(x, classes);
+}
+
+/* KVM_INTERRUPT asks nobody whether the guest accepts interrupts. When in doubt,
+ * KVM is to leave as soon as it does. An instruction with a breakpoint comes
+ * first: its handler would return to it, and stop there a second time. */
 static int deliver_irq(struct kvm_x86 *x)
 {
     struct kvm_run *run = x->vcpu.run;
     int vector = x->at_break ? -1 : next_irq(x);
 
+    if (vector >= 0 && x->dirty && x->pending == KVM_X86_NONE)
+        ask_again(x);
     if (vector >= 0 && run->ready_for_interrupt_injection && !x->dirty) {
         struct kvm_interrupt irq = {.irq = (uint32_t)vector};
 
@@ -365,13 +378,15 @@ static int deliver_irq(struct kvm_x86 *x)
 
 /* ---- running ------------------------------------------------------------- */
 
-/* Some things cannot be done in the middle of an instruction. What completing
- * it leads to, in x->ready, has to be delivered first. */
+/* Some things cannot be done in the middle of an instruction, nor does a kick
+ * leave a guest there. What completing it leads to, in x->ready, has to be
+ * delivered first. */
 static int prepare(struct kvm_x86 *x)
 {
     bool debugging = kvm_x86_debugging(x);
     bool irqs = (x->irq[0] | x->irq[1] | x->irq[2] | x->irq[3]) != 0;
-    bool first = debugging || irqs || x->dirty & KVM_SYNC_X86_SREGS ||
+    bool first = debugging || irqs || vmm_poked(x->cpu) ||
+                 x->dirty & KVM_SYNC_X86_SREGS ||
                  (x->pending == KVM_X86_ANSWERED && x->written);
     int rc = first ? kvm_x86_complete(x) : 0;
 
