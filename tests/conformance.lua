@@ -15,7 +15,8 @@ local SETS = {
         "run", "handlers", "memory", "sysreg", "fp", "smp",
     },
     x86_64 = {
-        "modes", "ports", "mmio", "exceptions", "paging",
+        "modes", "ports", "mmio", "exceptions", "paging", "system", "debug",
+        "interrupts", "run", "handlers", "smp",
     },
 }
 

@@ -191,7 +191,7 @@ one("not aligned, in one page", "mov 3(%rbx), %rax", { read(3, 8, 0x080706050403
 one("a vector is two halves", "movups (%rbx), %xmm1\n movups %xmm1, 16(%rbx)",
     { read(0, 8, 1), read(8, 8, 2), write(16, 8, 1), write(24, 8, 2) },
     { xmm1 = ("<i8i8"):pack(1, 2) }, { regs = { cr4 = 0x220 } })
-one("a float of 80 bits", "fldt (%rbx)\n fstpt 16(%rbx)", { read(0, 8, 1 << 63),
+one("x87: a number of 80 bits", "fldt (%rbx)\n fstpt 16(%rbx)", { read(0, 8, 1 << 63),
     read(8, 2, 0x3fff), write(16, 8, 1 << 63), write(24, 2, 0x3fff) }, nil)
 
 -- ---- a device that is memory to read ------------------------------------

@@ -3,7 +3,7 @@
 -- and page faults, with their address and code.
 local case, board = ...
 
-local DATA, taken = board.DATA, board.taken
+local taken = board.taken
 local DONE = { "halt" }
 local PF = 14
 local FAR = 0x20000 -- a page whose entry the case gives
@@ -131,14 +131,15 @@ end
 mapped("a page to another", { pages = { [FAR] = 0x30000 | board.PAGE_0 } })
 mapped("32-bit paging: a page to another", { bits = 32, pages = { [FAR] = 0x30000
     | board.PAGE_0 }, code = "mov (%ebx), %eax\n hlt", regs = board.paging() })
-mapped("32-bit paging, pae: a page to another", { bits = 32, pages = { [FAR] = 0x30000 | board.PAGE_0 },
-    code = "mov (%ebx), %eax\n hlt", regs = board.paging_pae() })
+mapped("32-bit paging, pae: a page to another", { bits = 32, pages = { [FAR] = 0x30000
+    | board.PAGE_0 }, code = "mov (%ebx), %eax\n hlt", regs = board.paging_pae() })
 mapped("a page to a device", { pages = { [FAR] = board.DEVICE + 0x5000 | board.PAGE_0 },
     trace = { { "mmio", addr = board.DEVICE + 0x5010, size = 4, write = false,
         answer = 0x55 }, DONE } })
 mapped("2 MiB in one", { words = { [board.TABLES + 0x2010] = board.PAGE_0 | board.LARGE },
     regs = { rbx = 0x430010 } })
-mapped("1 GiB in one", { needs = "pdpe1gb", words = { [board.TABLES + 0x1008] = board.PAGE_0 | board.LARGE },
+mapped("1 GiB in one", { needs = "pdpe1gb",
+    words = { [board.TABLES + 0x1008] = board.PAGE_0 | board.LARGE },
     regs = { rbx = 0x40030010 } })
 mapped("32-bit paging: 4 MiB in one", { bits = 32, code = "mov (%ebx), %eax\n hlt",
     words = { [board.TABLES_32 + 8] = board.PAGE_0 | board.LARGE },
