@@ -116,7 +116,7 @@ end)
 t.test("hvlua --hypercalls: lines, and the table at the end", function()
     local script = [[
         local hv = require "hv"
-        local vm = hv.vm { memory = "64K", backend = "unicorn" }
+        local vm = hv.vm { memory = "64K" }
         vm:load(0x4000, hv.asm "mov x0, #1\n mov x1, #65\n hvc #0\n mov x0, #9\n hvc #0\n wfi")
         vm:serve(hv.abi("lab", { putc = { 1, "u8 ch" } }), { putc = function() end })
         vm:hypercall(9, function(_, a) return a end)

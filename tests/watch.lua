@@ -95,7 +95,7 @@ t.test("a guest that runs on is interrupted, and ends in peace", function()
     local dir <close> = folder()
     local text = [[
         local hv = require "hv"
-        local vm <close> = hv.vm { backend = "unicorn", memory = "64K" }
+        local vm <close> = hv.vm { memory = "64K" }
         local _ <close> = setmetatable({}, { __close = function() io.stderr:write "closed\n" end })
         vm:load(0x4000, "\x02\0\0\xd4\0\0\0\x14") -- hvc #0; b .
         vm:hypercall(0, function() io.stderr:write "RUN\n" end)
