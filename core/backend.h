@@ -230,6 +230,11 @@ void vmm_cap_text(struct vmm_caps *caps, const char *name, const char *text);
 /* 0: the vCPU may be looked at and changed; else it is in the guest, or may be. */
 int vmm_still(const struct vmm_cpu *cpu);
 
+/* VMM_EINVAL: parts of a GIC cannot be there: each has its alignment, and guest
+ * physical addresses so many bits (gic.c). */
+int vmm_gic_places(const struct vmm *vm, const struct vmm_gic_range *range,
+                   const uint64_t *alignment, unsigned ranges, unsigned bits);
+
 /* Zeroes of the host's, as struct vmm_ops's allocate. */
 int vmm_allocate(struct vmm *vm, size_t size, void **host,
                  int (**release)(void *host, size_t size));

@@ -132,6 +132,65 @@ int vmm_gic_reg_find(const char *name, vmm_reg *reg)
     return no_register(name);
 }
 
+/* ---- where it goes -------------------------------------------------------- */
+
+/* Are they apart? */
+static bool apart(const struct vmm_gic_range *a, uint64_t at, uint64_t size)
+{
+    return a->at + (a->size - 1) < at || at + (size - 1) < a->at;
+}
+
+static int check_place(const struct vmm *vm, const struct vmm_gic_range *r,
+                       uint64_t alignment, unsigned bits)
+{
+    const char *name = vm->ops->name;
+    uint64_t past = UINT64_C(1) << bits;
+    struct vmm_range memory;
+
+    if (r->at % alignment)
+        return vmm_fail(
+            VMM_EINVAL,
+            "%s: gic: %s: 0x%" PRIx64 " is no multiple of 0x%" PRIx64
+            ": 0x%" PRIx64 " and 0x%" PRIx64 " are",
+            name, r->name, r->at, alignment, r->at / alignment * alignment,
+            (r->at / alignment + 1) * alignment);
+    if (r->at > past - r->size)
+        return vmm_fail(VMM_EINVAL,
+                        "%s: gic: %s: 0x%" PRIx64 " bytes at 0x%" PRIx64
+                        ": guest physical addresses end at 0x%" PRIx64
+                        ": 0x%" PRIx64 " is the last place",
+                        name, r->name, r->size, r->at, past - 1,
+                        (past - r->size) / alignment * alignment);
+    for (size_t i = 0; vmm_range_at(vm, i, &memory); i++)
+        if (!apart(r, memory.at, memory.size))
+            return vmm_fail(VMM_EINVAL,
+                            "%s: gic: %s: 0x%" PRIx64 "-0x%" PRIx64
+                            " overlaps the memory at 0x%" PRIx64,
+                            name, r->name, r->at, r->at + (r->size - 1),
+                            memory.at);
+    return 0;
+}
+
+int vmm_gic_places(const struct vmm *vm, const struct vmm_gic_range *range,
+                   const uint64_t *alignment, unsigned ranges, unsigned bits)
+{
+    for (unsigned i = 0; i < ranges; i++) {
+        int rc = check_place(vm, &range[i], alignment[i], bits);
+
+        if (rc < 0)
+            return rc;
+        for (unsigned j = 0; j < i; j++)
+            if (!apart(&range[i], range[j].at, range[j].size))
+                return vmm_fail(VMM_EINVAL,
+                                "%s: gic: %s at 0x%" PRIx64
+                                " overlaps the %s, 0x%" PRIx64 "-0x%" PRIx64,
+                                vm->ops->name, range[i].name, range[i].at,
+                                range[j].name, range[j].at,
+                                range[j].at + (range[j].size - 1));
+    }
+    return 0;
+}
+
 /* ---- a GIC ---------------------------------------------------------------- */
 
 int vmm_gic_open(struct vmm *vm, const struct vmm_gic_config *config)

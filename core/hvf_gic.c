@@ -4,7 +4,6 @@
 #include "backend.h"
 
 #ifdef VMM_HVF
-#include <inttypes.h>
 #include <string.h>
 
 #include "hvf.h"
@@ -33,61 +32,13 @@ int hvf_gic_sizes(const struct hvf_calls *c, struct hvf_gic_sizes *s)
     return rc == HV_SUCCESS ? 0 : hvf_fail("gic", rc);
 }
 
-/* Are they apart? */
-static bool apart(const struct vmm_gic_range *a, uint64_t at, uint64_t size)
-{
-    return a->at + (a->size - 1) < at || at + (size - 1) < a->at;
-}
-
-static int check_range(const struct vmm *vm, const struct vmm_gic_range *r,
-                       uint64_t alignment)
-{
-    uint64_t past = UINT64_C(1) << vm->ipa_size;
-    struct vmm_range memory;
-
-    if (r->at % alignment)
-        return vmm_fail(
-            VMM_EINVAL,
-            "hvf: gic: %s: 0x%" PRIx64 " is no multiple of 0x%" PRIx64
-            ": 0x%" PRIx64 " and 0x%" PRIx64 " are",
-            r->name, r->at, alignment, r->at / alignment * alignment,
-            (r->at / alignment + 1) * alignment);
-    if (r->at > past - r->size)
-        return vmm_fail(VMM_EINVAL,
-                        "hvf: gic: %s: 0x%" PRIx64 " bytes at 0x%" PRIx64
-                        ": guest physical addresses end at 0x%" PRIx64
-                        ": 0x%" PRIx64 " is the last place",
-                        r->name, r->size, r->at, past - 1,
-                        (past - r->size) / alignment * alignment);
-    for (size_t i = 0; vmm_range_at(vm, i, &memory); i++)
-        if (!apart(r, memory.at, memory.size))
-            return vmm_fail(VMM_EINVAL,
-                            "hvf: gic: %s: 0x%" PRIx64 "-0x%" PRIx64
-                            " overlaps the memory at 0x%" PRIx64,
-                            r->name, r->at, r->at + (r->size - 1), memory.at);
-    return 0;
-}
-
-static int check_ranges(const struct vmm *vm, const struct vmm_gic_range *range,
+static int check_places(const struct vmm *vm, const struct vmm_gic_range *range,
                         unsigned ranges, const struct hvf_gic_sizes *s)
 {
     const uint64_t alignment[VMM_GIC_RANGES] = {
         s->distributor_alignment, s->redistributor_alignment, s->msi_alignment};
 
-    for (unsigned i = 0; i < ranges; i++) {
-        int rc = check_range(vm, &range[i], alignment[i]);
-
-        if (rc < 0)
-            return rc;
-        for (unsigned j = 0; j < i; j++)
-            if (!apart(&range[i], range[j].at, range[j].size))
-                return vmm_fail(VMM_EINVAL,
-                                "hvf: gic: %s at 0x%" PRIx64
-                                " overlaps the %s, 0x%" PRIx64 "-0x%" PRIx64,
-                                range[i].name, range[i].at, range[j].name,
-                                range[j].at, range[j].at + (range[j].size - 1));
-    }
-    return 0;
+    return vmm_gic_places(vm, range, alignment, ranges, vm->ipa_size);
 }
 
 /* ---- making it ------------------------------------------------------------ */
@@ -138,7 +89,7 @@ static int gic_open(struct vmm *vm, const struct vmm_gic_config *wanted)
     if (rc < 0)
         return rc;
     place(range, wanted, &s);
-    rc = check_ranges(vm, range, ranges, &s);
+    rc = check_places(vm, range, ranges, &s);
     if (rc < 0)
         return rc;
     config = c->gic_config_create();
