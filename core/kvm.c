@@ -345,7 +345,7 @@ int kvm_unmap(struct vmm *vm, struct vmm_mem *mem)
 
 /* KVM changes no slot between read-only and not: it has to be deleted and made
  * anew. In between the guest would see a hole, so all vCPUs wait outside. */
-static void shut(struct vmm *vm)
+void kvm_shut(struct vmm *vm)
 {
     struct kvm_machine *m = vm->host;
 
@@ -361,8 +361,10 @@ static void shut(struct vmm *vm)
     }
 }
 
-static void unshut(struct kvm_machine *m)
+void kvm_unshut(struct vmm *vm)
 {
+    struct kvm_machine *m = vm->host;
+
     atomic_store(&m->shut, false);
     pthread_mutex_unlock(&m->gate);
 }
@@ -374,14 +376,14 @@ int kvm_protect(struct vmm *vm, struct vmm_mem *mem, unsigned prot)
 
     if (rc < 0 || (prot & VMM_W) == (mem->range.prot & VMM_W))
         return rc;
-    shut(vm);
+    kvm_shut(vm);
     error = set_slot(m, mem, 0, mem->range.prot);
     if (error == 0) {
         error = set_slot(m, mem, mem->range.size, prot);
         if (error)
             set_slot(m, mem, mem->range.size, mem->range.prot);
     }
-    unshut(m);
+    kvm_unshut(vm);
     return error ? map_fail(m, mem, error) : 0;
 }
 

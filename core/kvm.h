@@ -62,6 +62,10 @@ int kvm_unmap(struct vmm *vm, struct vmm_mem *mem);
 int kvm_protect(struct vmm *vm, struct vmm_mem *mem, unsigned prot);
 void kvm_kick(struct vmm_cpu *cpu);
 
+/* Have all vCPUs wait outside of the guest; let them in again. */
+void kvm_shut(struct vmm *vm);
+void kvm_unshut(struct vmm *vm);
+
 /* Make a vCPU. kvm_vcpu_close copes with half-open. */
 int kvm_vcpu_open(struct kvm_machine *m, struct kvm_vcpu *v);
 void kvm_vcpu_close(struct kvm_vcpu *v);
