@@ -219,7 +219,10 @@ void vmm_reason(const char *format, ...) __attribute__((format(printf, 1, 2)));
  * analyzers too, sees what comes back. */
 #define vmm_fail(code, ...) (vmm_reason(__VA_ARGS__), (code))
 
-/* "backend: what: not on this backend with ... guests: <those that have it>". */
+/* The backends that have a GIC, for vmm_cannot(). */
+#define VMM_GIC_BACKENDS "hvf, and on kvm on arm64 hosts"
+
+/* "backend: what: not on this backend with ... guests: it is on <those>". */
 int vmm_cannot(const struct vmm *vm, const char *what, const char *those);
 
 /* Add to *caps; of one name the last counts. */

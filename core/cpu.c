@@ -91,7 +91,8 @@ static int check_class(const struct vmm_cpu *cpu, vmm_reg reg)
 
     if (class < VMM_VCPU || (class < 32 && vm->ops->classes >> class & 1))
         return 0;
-    return vmm_cannot(vm, vmm_reg_called(vm->arch, reg), "hvf");
+    return vmm_cannot(vm, vmm_reg_called(vm->arch, reg),
+                      class == VMM_GICR ? VMM_GIC_BACKENDS : "hvf");
 }
 
 int vmm_get(struct vmm_cpu *cpu, vmm_reg reg, union vmm_value *value)

@@ -198,7 +198,7 @@ int vmm_gic_open(struct vmm *vm, const struct vmm_gic_config *config)
     int rc;
 
     if (!vm->ops->gic)
-        return vmm_cannot(vm, "gic", "hvf");
+        return vmm_cannot(vm, "gic", VMM_GIC_BACKENDS);
     if (vm->gic.ranges)
         return vmm_fail(VMM_ESTATE, "gic: the machine has one");
     if (vm->cpus)

@@ -11,19 +11,27 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "kvm_arm64.h"
+#include "kvm_arm64_gic.h"
 
 /* ---- machines ------------------------------------------------------------ */
 
+/* What there is on every processor that a kernel knows which cannot tell. */
+enum { OLD_BITS = 40 };
+
 /* The widest addresses that there are, but for those that take tables of their
  * own kind: what is not used costs nothing. */
-unsigned long kvm_vm_type(int dev)
+unsigned kvm_arm64_ipa_bits(int dev)
 {
     int bits = ioctl(dev, KVM_CHECK_EXTENSION, KVM_CAP_ARM_VM_IPA_SIZE);
 
-    if (bits <= 0)
-        return 0; /* 40, on every processor that such a kernel knows */
-    return KVM_VM_TYPE_ARM_IPA_SIZE(bits < 48 ? (unsigned long)bits : 48);
+    return bits <= 0 ? OLD_BITS : bits < 48 ? (unsigned)bits : 48;
+}
+
+unsigned long kvm_vm_type(int dev)
+{
+    unsigned bits = kvm_arm64_ipa_bits(dev);
+
+    return bits == OLD_BITS ? 0 : KVM_VM_TYPE_ARM_IPA_SIZE((unsigned long)bits);
 }
 
 /* Linux 6.4's; headers may be older. */
@@ -80,6 +88,8 @@ static void arm64_close(struct vmm *vm)
     struct kvm_arm64_machine *m = vm->host;
 
     kvm_arm64_idler_close(m);
+    if (m->gic >= 0)
+        close(m->gic);
     kvm_close(&m->kvm);
     free(m);
     vm->host = NULL;
@@ -93,6 +103,7 @@ static int arm64_open(struct vmm *vm)
     if (!m)
         return vmm_fail(VMM_ENOMEM, "kvm: make a machine: out of memory");
     vm->host = m;
+    m->gic = -1;
     kvm_arm64_idler_open(m);
     rc = kvm_open(&m->kvm);
     if (rc == 0)
@@ -119,6 +130,19 @@ static void wrote(struct vmm *vm, const struct vmm_mem *mem, uint64_t at,
 
     (void)vm;
     __builtin___clear_cache(start, start + n);
+}
+
+static int caps(struct vmm_caps *caps)
+{
+    struct kvm_machine m = {0};
+    int rc = kvm_open(&m);
+
+    if (rc == 0) {
+        vmm_cap_number(caps, "page_size", page_size(NULL));
+        rc = kvm_arm64_gic_caps(&m, caps);
+    }
+    kvm_close(&m);
+    return rc;
 }
 
 static int hypercalls(struct vmm *vm)
@@ -170,9 +194,14 @@ static void arm64_cpu_close(struct vmm_cpu *cpu)
 static int arm64_cpu_open(struct vmm_cpu *cpu)
 {
     struct kvm_arm64_machine *m = cpu->vm->host;
-    struct kvm_arm64 *a = calloc(1, sizeof *a);
+    struct kvm_arm64 *a;
     int rc;
 
+    if (atomic_load(&m->gic_ready))
+        return vmm_fail(VMM_ESTATE, "kvm: make a vcpu: the gic is in use: make "
+                                    "them all before they run and before its "
+                                    "registers and lines are used");
+    a = calloc(1, sizeof *a);
     if (!a)
         return vmm_fail(VMM_ENOMEM, "kvm: make a vcpu: out of memory");
     cpu->host = a;
@@ -222,7 +251,9 @@ const struct vmm_ops vmm_kvm_arm64_ops = {
     .name = "kvm",
     .arch = VMM_ARM64,
     .threads = true,
+    .classes = 1 << VMM_VCPU | 1 << VMM_GICR,
     .probe = kvm_probe,
+    .caps = caps,
     .open = arm64_open,
     .close = arm64_close,
     .page_size = page_size,
@@ -243,5 +274,6 @@ const struct vmm_ops vmm_kvm_arm64_ops = {
     .line_at = arm64_line_at,
     .inject = vmm_arm64_inject,
     .debug = kvm_arm64_debug,
+    .gic = &kvm_arm64_gic_ops,
 };
 #endif

@@ -4,7 +4,8 @@
  *   kvm_arm64_regs.c   registers
  *   kvm_arm64_run.c    entering the guest, and what it is left with
  *   kvm_arm64_idle.c   guests that KVM would never come back from
- *   kvm_arm64_debug.c  single step, breakpoints, watchpoints */
+ *   kvm_arm64_debug.c  single step, breakpoints, watchpoints
+ *   kvm_arm64_gic.h    the kernel's GICv3 */
 #ifndef VMM_KVM_ARM64_H
 #define VMM_KVM_ARM64_H
 
@@ -32,8 +33,12 @@ struct kvm_arm64_idler {
 
 struct kvm_arm64_machine {
     struct kvm_machine kvm;
-    bool filter;             /* hvc and smc come to us */
-    _Atomic unsigned events; /* how often the guest powered itself off */
+    bool filter; /* hvc and smc come to us */
+    _Atomic unsigned
+        events; /* how often vCPUs have had something to start with: a
+                              * gic, or that the guest had powered itself off */
+    int gic;    /* the kernel's, or -1 */
+    _Atomic bool gic_ready; /* it has all the vCPUs that it will ever have */
     struct kvm_arm64 *cpu[VMM_MAX_CPUS]; /* for the idler */
     struct kvm_arm64_idler idler;
 };
@@ -76,6 +81,11 @@ struct kvm_arm64 {
     bool broke;        /* the last exit was VMM_BREAK at broke_at */
     uint64_t broke_at;
 };
+
+/* ---- kvm_arm64.c --------------------------------------------------------- */
+
+/* How wide guest physical addresses are. */
+unsigned kvm_arm64_ipa_bits(int dev);
 
 /* ---- kvm_arm64_regs.c ---------------------------------------------------- */
 

@@ -5,7 +5,8 @@
  *
  * A thread of the machine's looks every millisecond or few who is still in the same
  * visit to the guest. Whoever sleeps there is in a WFI; who has been there for long is
- * asked to show where it is. Exits pay next to nothing for that. */
+ * asked to show where it is. Exits pay next to nothing for that. With the kernel's
+ * GIC whoever is in a WFI waits for that, and is left alone. */
 #include "backend.h"
 
 #if defined(__linux__) && defined(__aarch64__)
@@ -62,6 +63,8 @@ static int look_at(struct kvm_arm64 *a)
         return there ? COMES_AND_GOES : NOBODY;
     }
     slept = sleeps(a);
+    if (slept && a->cpu->vm->gic.ranges)
+        return COMES_AND_GOES;
     if (slept || ++a->looks % PATIENCE == 0) {
         atomic_store(&a->slept, slept);
         atomic_store(&a->looked, true);

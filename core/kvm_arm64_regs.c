@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 
-#include "kvm_arm64.h"
+#include "kvm_arm64_gic.h"
 
 enum {
     SP_EL0 = VMM_A64_SYSREG(3, 0, 4, 1, 0),
@@ -316,6 +316,27 @@ static int set_general(struct kvm_arm64 *a, uint32_t nr, uint64_t value)
     return error ? fail_nr(a, "register", nr, error) : 0;
 }
 
+/* What is about the vCPU, and not the guest's; core sets trap_debug. */
+static int get_own(struct kvm_arm64 *a, vmm_reg reg, uint64_t *value)
+{
+    switch (VMM_REG_NR(reg)) {
+    case VMM_TRAP_DEBUG:
+        *value = a->cpu->debug.trap;
+        return 0;
+    case VMM_GICR_BASE:
+        return kvm_arm64_gic_get(a, reg, value);
+    default:
+        return vmm_cannot(a->cpu->vm, vmm_reg_called(VMM_ARM64, reg), "hvf");
+    }
+}
+
+static int set_own(struct kvm_arm64 *a, vmm_reg reg, uint64_t value)
+{
+    return VMM_REG_NR(reg) == VMM_GICR_BASE
+               ? kvm_arm64_gic_set(a, reg, value)
+               : vmm_cannot(a->cpu->vm, vmm_reg_called(VMM_ARM64, reg), "hvf");
+}
+
 int kvm_arm64_get(struct vmm_cpu *cpu, vmm_reg reg, union vmm_value *value)
 {
     struct kvm_arm64 *a = cpu->host;
@@ -326,10 +347,15 @@ int kvm_arm64_get(struct vmm_cpu *cpu, vmm_reg reg, union vmm_value *value)
     case VMM_GENERAL:
         return get_general(a, nr, &value->u64);
     case VMM_SYSTEM:
-        return get_system(a, nr, &value->u64);
+        return kvm_arm64_gic_has(nr) ? kvm_arm64_gic_get(a, reg, &value->u64)
+                                     : get_system(a, nr, &value->u64);
+    case VMM_GICR:
+        return kvm_arm64_gic_get(a, reg, &value->u64);
     case VMM_VECTOR:
         error = read_reg(a, vector_id(nr), value->bytes);
         return error ? fail_nr(a, "vector", nr, error) : 0;
+    case VMM_VCPU:
+        return get_own(a, reg, &value->u64);
     default:
         return fail_nr(a, "register class", VMM_REG_CLASS(reg), ENOENT);
     }
@@ -346,10 +372,15 @@ int kvm_arm64_set(struct vmm_cpu *cpu, vmm_reg reg,
     case VMM_GENERAL:
         return set_general(a, nr, value->u64);
     case VMM_SYSTEM:
-        return set_system(a, nr, value->u64);
+        return kvm_arm64_gic_has(nr) ? kvm_arm64_gic_set(a, reg, value->u64)
+                                     : set_system(a, nr, value->u64);
+    case VMM_GICR:
+        return kvm_arm64_gic_set(a, reg, value->u64);
     case VMM_VECTOR:
         error = write_reg(a, vector_id(nr), value->bytes);
         return error ? fail_nr(a, "vector", nr, error) : 0;
+    case VMM_VCPU:
+        return set_own(a, reg, value->u64);
     default:
         return fail_nr(a, "register class", VMM_REG_CLASS(reg), ENOENT);
     }

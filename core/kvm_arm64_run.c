@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-#include "kvm_arm64.h"
+#include "kvm_arm64_gic.h"
 
 enum { EC_HVC = 0x16, EC_SMC = 0x17, EC_DATA = 0x24 };
 
@@ -123,23 +123,28 @@ static void debug_exit(struct kvm_arm64 *a, struct vmm_exit *exit)
     }
 }
 
-/* The kernel leaves every vCPU stopped. Whoever goes on does so on purpose. */
+/* The kernel leaves every vCPU stopped. Whoever goes on does so on purpose: start()
+ * sees to it. */
 static void event_exit(struct kvm_arm64 *a, struct vmm_exit *exit)
 {
     kvm_system_exit(a->vcpu.run, exit);
     atomic_fetch_add(&a->machine->events, 1);
 }
 
-static int start_again(struct kvm_arm64 *a)
+static int start(struct kvm_arm64 *a)
 {
     struct kvm_mp_state state = {.mp_state = KVM_MP_STATE_RUNNABLE};
     unsigned events = atomic_load(&a->machine->events);
+    int rc;
 
     if (a->events == events)
         return 0;
-    a->events = events;
+    rc = kvm_arm64_gic_ready(a->cpu->vm);
+    if (rc < 0)
+        return rc;
     if (ioctl(a->vcpu.fd, KVM_SET_MP_STATE, &state) < 0)
-        return kvm_fail(a->vcpu.machine, "start a vcpu again", errno);
+        return kvm_fail(a->vcpu.machine, "start a vcpu", errno);
+    a->events = events;
     return 0;
 }
 
@@ -211,7 +216,7 @@ static int prepare(struct kvm_arm64 *a)
     int rc = first ? kvm_arm64_complete(a) : 0;
 
     if (rc == 0)
-        rc = start_again(a);
+        rc = start(a);
     return rc < 0 || !a->dirty ? rc : kvm_arm64_flush(a);
 }
 

@@ -151,7 +151,9 @@ int a64_set_system(struct a64_engine *e, uint32_t reg, uint64_t value)
 
 static int cannot(const struct a64_engine *e, vmm_reg reg)
 {
-    return vmm_cannot(e->cpu->vm, vmm_reg_called(VMM_ARM64, reg), "hvf");
+    return vmm_cannot(e->cpu->vm, vmm_reg_called(VMM_ARM64, reg),
+                      VMM_REG_NR(reg) == VMM_GICR_BASE ? VMM_GIC_BACKENDS
+                                                       : "hvf");
 }
 
 int a64_get_own(const struct a64_engine *e, vmm_reg reg, uint64_t *value)

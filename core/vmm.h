@@ -496,7 +496,8 @@ struct vmm_gic_config {
     uint32_t msi_first, msi_count;
 };
 
-/* Once, before there are vCPUs. It goes with the machine. */
+/* Once, before there are vCPUs. It goes with the machine. On kvm nothing is done with
+ * it before there are, and none comes after that, or after the first run. */
 int vmm_gic_open(struct vmm *vm, const struct vmm_gic_config *config);
 
 struct vmm_gic_range {

@@ -109,7 +109,7 @@ function hv.backends() end
 ---@class hv.caps.gic
 ---@field distributor hv.caps.gic.frame its page
 ---@field redistributor hv.caps.gic.redistributor its pages for vCPUs
----@field msi hv.caps.gic.frame the page that messages are written to
+---@field msi? hv.caps.gic.frame the page that messages are written to
 ---@field spi hv.caps.gic.spi the shared interrupts
 ---@field intid table<string, integer> the numbers of the host's own, by name
 
@@ -318,7 +318,8 @@ function machine:trace(options) end
 
 --- Give the machine an interrupt controller of the host's, a GICv3, before it has
 --- vCPUs. What the guest does with it is no exit, WFI and the timer are none any more,
---- and cpu:irq() is the GIC's to drive. hvf on macOS 15 and later.
+--- and cpu:irq() is the GIC's to drive. hvf on macOS 15 and later; kvm on arm64, which
+--- has no msi, and completes it with the vCPUs there are when it is first used or run.
 ---@param options hv.gic.options
 ---@return hv.gic gic
 ---@overload fun(self): hv.gic?
@@ -340,7 +341,7 @@ local gic = {}
 ---@field size integer its bytes
 
 --- Drive the line of a shared interrupt; an edge-triggered one is raised by true.
----@param intid integer 32 to 1019
+---@param intid integer 32 to 1019, on kvm to 991
 ---@param level boolean
 function gic:spi(intid, level) end
 
@@ -358,7 +359,7 @@ function gic:reset() end
 function gic:save() end
 
 --- What gic:save() gave, into the GIC of a machine with as many vCPUs, none of which
---- has run. Raises when it is something else, or another macOS's.
+--- has run. Raises when it is something else, or another host's.
 ---@param state string
 function gic:restore(state) end
 
