@@ -220,7 +220,7 @@ void vmm_reason(const char *format, ...) __attribute__((format(printf, 1, 2)));
 #define vmm_fail(code, ...) (vmm_reason(__VA_ARGS__), (code))
 
 /* The backends that have a GIC, for vmm_cannot(). */
-#define VMM_GIC_BACKENDS "hvf, and on kvm on arm64 hosts"
+#define VMM_GIC_BACKENDS "hvf, and on kvm on arm64 hosts with a GICv3"
 
 /* "backend: what: not on this backend with ... guests: it is on <those>". */
 int vmm_cannot(const struct vmm *vm, const char *what, const char *those);

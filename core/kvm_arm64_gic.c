@@ -135,8 +135,7 @@ static int gic_open(struct vmm *vm, const struct vmm_gic_config *wanted)
         return rc;
     error = create(&m->kvm, 0, &m->gic);
     if (error == ENODEV)
-        return vmm_fail(VMM_ENOTSUP, "kvm: gic: not on this backend here: this "
-                                     "host has no GICv3 to lend to guests");
+        return vmm_cannot(vm, "gic", VMM_GIC_BACKENDS);
     if (error == 0)
         error = configure(m, wanted);
     if (error)
