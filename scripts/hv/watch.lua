@@ -100,11 +100,19 @@ function watch.report()
             out:write(path, "\n")
         end
     end
-    local function before(fn, is)
+    -- Only what is there: a cache looks for what it is about to write.
+    local function also(fn, is)
         return function(path, ...)
-            if not is or is(...) then
+            local results = table.pack(fn(path, ...))
+            if results[1] and (not is or is(...)) then
                 tell(path)
             end
+            return table.unpack(results, 1, results.n)
+        end
+    end
+    local function before(fn)
+        return function(path, ...)
+            tell(path)
             return fn(path, ...)
         end
     end
@@ -117,7 +125,7 @@ function watch.report()
             where[name] = fn
         end
     end
-    replace(io, { open = before(io.open, reads), lines = before(io.lines) })
+    replace(io, { open = also(io.open, reads), lines = before(io.lines) })
     replace(_G, {
         loadfile = before(loadfile), dofile = before(dofile),
         require = function(name)
