@@ -23,18 +23,25 @@ local SETS = {
 local _, system = t.run { "uname" }
 local EMULATED = { unicorn = true, hvf = not system:find "Darwin" }
 
+-- What a row may say that it is on (differs.lua).
 local function stands_on(backend, board, open)
-    if EMULATED[backend] then
-        return "libunicorn"
-    end
-    return board.stands_on and board.stands_on(backend, open)
+    local nested = backend == "kvm" and os.getenv "HVLUA_NESTED"
+    return {
+        [backend] = true,
+        libunicorn = EMULATED[backend],
+        qemu = EMULATED[backend] or nested,
+        emulator = board.emulates and board.emulates(backend, open),
+    }
 end
 
 local function reason(name, board, backend, open)
+    local on
     for _, row in ipairs(differs[board.arch]) do
-        if name:find(row.case)
-            and (row.on == backend or row.on == stands_on(backend, board, open)) then
-            return row.why
+        if name:find(row.case) then
+            on = on or stands_on(backend, board, open)
+            if on[row.on] then
+                return row.why
+            end
         end
     end
 end

@@ -200,18 +200,18 @@ case("real mode: a breakpoint has a linear address", {
     trace = { { "break", host = breakpoint(0x2011), regs = { pc = 0x11, rax = 1 } }, DONE },
 })
 
-for name, own in pairs {
-    ["an out"] = { "out %al, $0x80", { "io", port = 0x80, write = true } },
-    ["an in"] = { "in $0x80, %al", { "io", port = 0x80, write = false, answer = 1 } },
-    ["a hypercall"] = { "out %al, $0xe8", { "hvc", nr = 0 } },
-    ["a read of a device"] = { "mov (%rbx), %eax", { "mmio", addr = DEVICE, answer = 1 } },
-    ["an exception"] = { "ud2", taken(UD, { 0x1000 }) },
-    ["hlt"] = { "hlt", { "halt", regs = { pc = 0x1001 } } },
+for _, on in ipairs {
+    { "an out", "out %al, $0x80", { "io", port = 0x80, write = true } },
+    { "an in", "in $0x80, %al", { "io", port = 0x80, write = false, answer = 1 } },
+    { "a hypercall", "out %al, $0xe8", { "hvc", nr = 0 } },
+    { "a read of a device", "mov (%rbx), %eax", { "mmio", addr = DEVICE, answer = 1 } },
+    { "an exception", "ud2", taken(UD, { 0x1000 }) },
+    { "hlt", "hlt", { "halt", regs = { pc = 0x1001 } } },
 } do
-    case(("a breakpoint on %s, and then that"):format(name), {
-        code = own[1],
+    case(("a breakpoint on %s, and then that"):format(on[1]), {
+        code = on[2],
         regs = { rbx = DEVICE },
-        trace = { { "break", host = breakpoint(0x1000), regs = { pc = 0x1000 } }, own[2] },
+        trace = { { "break", host = breakpoint(0x1000), regs = { pc = 0x1000 } }, on[3] },
     })
 end
 

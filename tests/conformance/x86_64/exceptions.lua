@@ -54,9 +54,10 @@ fault("a stack segment that is absent", SS, S.absent, "mov %eax, %ss",
 fault("protected mode: a null stack segment", GP, 0, "mov %eax, %ss", { bits = 32 })
 fault("a jump to a selector beyond the table", GP, 0x80, "ljmp $0x80, $0x1000", { bits = 32 })
 fault("a jump to data", GP, S.data, "ljmp $0x10, $0x1000", { bits = 32 })
-fault("reserved bits of cr4", GP, 0, "mov %rax, %cr4", { regs = { rax = 1 << 31 | 0x20 } })
-fault("paging without protection", GP, 0, "mov %rax, %cr0", { regs = { rax = 0x80000010 } })
-fault("long mode cannot lose pae", GP, 0, "mov %rax, %cr4", { regs = { rax = 0 } })
+fault("reserved bits written to cr4", GP, 0, "mov %rax, %cr4", { regs = { rax = 1 << 31 | 0x20 } })
+fault("paging without protection written to cr0", GP, 0, "mov %rax, %cr0",
+    { regs = { rax = 0x80000010 } })
+fault("long mode without pae written to cr4", GP, 0, "mov %rax, %cr4", { regs = { rax = 0 } })
 fault("an address for an msr that is not canonical", GP, 0, "wrmsr",
     { regs = { rcx = 0xc0000100, rax = 0, rdx = 0x8000 } })
 fault("a jump to an address that is not canonical", GP, 0, "jmp *%rax",

@@ -156,9 +156,8 @@ mapped("any level forbids ring 3", { words = { [board.TABLES + 0x2000] =
     board.TABLES + 0x3000 | 3 }, regs = with(board.user(64), { rbx = board.USER_DATA }),
     trace = { taken(PF, { P | U }, { cr2 = board.CODE }) }, after = { rax = 0 } })
 mapped("any level forbids writing", { words = { [board.TABLES + 0x2000] =
-    board.TABLES + 0x3000 | 0x25, [board.gate_at(64, PF)] = board.gate(board.handler(PF)) },
-    regs = with({ rbx = FAR }, WP), code = "mov %eax, (%rbx)",
-    trace = { { "shutdown" } }, after = { rbx = FAR } })
+    board.TABLES + 0x3000 | 0x25 }, regs = with({ rbx = FAR }, WP), code = "mov %eax, (%rbx)",
+    trace = { { "shutdown" } }, after = {} })
 
 -- ---- what tables are told -----------------------------------------------
 

@@ -171,11 +171,11 @@ string("a page's end in the midst", { code = "rep insw", regs = { rcx = 2,
 
 case("real mode: rep ins into es, with di around its end", {
     bits = 16,
-    code = "mov $0x2000, %ax\n mov %ax, %es\n mov $0xfffe, %di\n mov $3, %cx\n"
+    code = "mov $0x3000, %ax\n mov %ax, %es\n mov $0xfffe, %di\n mov $3, %cx\n"
         .. "mov $0x345, %dx\n rep insw\n hlt",
     trace = { read(0x345, 2, 0x1111), read(0x345, 2, 0x2222), read(0x345, 2, 0x3333), DONE },
     after = { rdi = 4, rcx = 0 },
-    memory = { [0x2fff8] = 0x1111000000000000, [0x20000] = 0x33332222 },
+    memory = { [0x3fff8] = 0x1111000000000000, [0x30000] = 0x33332222 },
 })
 
 case("real mode: rep outs counts cx, not ecx", {

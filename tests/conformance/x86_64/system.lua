@@ -164,14 +164,14 @@ case("sysenter: from ring 3, with a stack", {
     after = { rax = 8, rbx = 0x10, rsp = board.STACK - 8 },
 })
 
-case("sysenter without a code segment", {
+case("protected mode: ring 3 without a code segment for sysenter", {
     bits = 32,
     code = "sysenter",
     regs = board.user(32, { sysenter_cs = 0 }),
     trace = { taken(GP, { 0, 0x1000, S.user_code }) },
 })
 
-case("sysexit: to ring 3, with a stack", {
+case("protected mode: ring 3 by sysexit, with a stack", {
     bits = 32,
     code = "sysexit",
     more = { [0x3800] = "ud2" },
