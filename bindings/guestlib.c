@@ -10,8 +10,7 @@ enum { PAGE = 4096 }; /* the smallest that a guest's tables have */
 
 /* One call's buffer, page by page. */
 struct span {
-    struct vmm_cpu *cpu;
-    struct vmm *vm;
+    struct vcpu *v;
     uint64_t va, left;
     uint64_t pa, size; /* of what next() has found */
 };
@@ -28,15 +27,18 @@ static bool writable(const struct vmm *vm, uint64_t pa, uint64_t size)
     return true;
 }
 
-/* False: nothing is left, or, with something left, there is no memory. */
+/* False: nothing is left, or, with something left, there is no memory. A handler may
+ * have closed the machine, or a finalizer, even between two pages. */
 static bool next(struct span *s, bool write)
 {
+    struct vmm *vm = s->v->machine->vm;
+
     s->size = PAGE - s->va % PAGE;
     if (s->size > s->left)
         s->size = s->left;
-    if (s->left == 0 || vmm_translate(s->cpu, s->va, &s->pa) <= 0 ||
-        vmm_mapped(s->vm, s->pa, s->size, "guest") < 0 ||
-        (write && !writable(s->vm, s->pa, s->size)))
+    if (s->left == 0 || !vm || vmm_translate(s->v->cpu, s->va, &s->pa) <= 0 ||
+        vmm_mapped(vm, s->pa, s->size, "guest") < 0 ||
+        (write && !writable(vm, s->pa, s->size)))
         return false;
     s->va += s->size;
     s->left -= s->size;
@@ -46,12 +48,8 @@ static bool next(struct span *s, bool write)
 /* Arguments (cpu, va). */
 static struct span span_of(lua_State *L, uint64_t n)
 {
-    struct vcpu *v = vcpu_self(L);
-
-    return (struct span){.cpu = v->cpu,
-                         .vm = v->machine->vm,
-                         .va = (uint64_t)luaL_checkinteger(L, 2),
-                         .left = n};
+    return (struct span){
+        .v = vcpu_any(L), .va = (uint64_t)luaL_checkinteger(L, 2), .left = n};
 }
 
 static bool room(struct span s, bool write)
@@ -83,14 +81,14 @@ static int guest_read(lua_State *L)
     if (!room(s, false))
         return 0;
     to = luaL_buffinitsize(L, &b, n);
-    s = span_of(L, n); /* still: a finalizer may have run */
+    s = span_of(L, n);
     while (next(&s, false)) {
-        if (vmm_read(s.vm, s.pa, to + done, (size_t)s.size) < 0)
+        if (vmm_read(s.v->machine->vm, s.pa, to + done, (size_t)s.size) < 0)
             return obj_fail(L);
         done += (size_t)s.size;
     }
     luaL_pushresultsize(&b, done);
-    return 1;
+    return s.left == 0; /* what was there may be gone by now */
 }
 
 /* write(cpu, va, bytes) --> boolean: all of it, or nothing */
@@ -102,7 +100,7 @@ static int guest_write(lua_State *L)
     bool there = room(s, true);
 
     while (there && next(&s, true)) {
-        if (vmm_write(s.vm, s.pa, from + done, (size_t)s.size) < 0)
+        if (vmm_write(s.v->machine->vm, s.pa, from + done, (size_t)s.size) < 0)
             return obj_fail(L);
         done += (size_t)s.size;
     }
@@ -116,10 +114,11 @@ static bool push_string(lua_State *L, struct span *s)
     int pages = 0;
 
     while (next(s, false)) {
-        const char *page = vmm_bytes(s->vm, s->pa, (size_t)s->size), *end;
+        struct vmm *vm = s->v->machine->vm;
+        const char *page = vmm_bytes(vm, s->pa, (size_t)s->size), *end;
         char copy[PAGE];
 
-        if (!page && vmm_read(s->vm, s->pa, copy, (size_t)s->size) < 0)
+        if (!page && vmm_read(vm, s->pa, copy, (size_t)s->size) < 0)
             break;
         page = page ? page : copy;
         end = memchr(page, 0, (size_t)s->size);
@@ -149,18 +148,17 @@ static int guest_cstring(lua_State *L)
 
 bool guest_push_string(lua_State *L, struct vcpu *v, uint64_t va, size_t most)
 {
-    struct span s = {
-        .cpu = v->cpu, .vm = v->machine->vm, .va = va, .left = most + 1};
+    struct span s = {.v = v, .va = va, .left = most + 1};
 
     return push_string(L, &s);
 }
 
-/* core.stopping(cpu) --> has a handler stopped the run? */
+/* core.stopping(cpu) --> has a handler stopped the run, or closed the machine? */
 static int stopping(lua_State *L)
 {
-    struct vcpu *v = vcpu_self(L);
+    const struct vmm *vm = vcpu_any(L)->machine->vm;
 
-    lua_pushboolean(L, vmm_stopping(v->machine->vm));
+    lua_pushboolean(L, !vm || vmm_stopping(vm));
     return 1;
 }
 

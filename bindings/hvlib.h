@@ -191,6 +191,7 @@ int hv_room(lua_State *L); /* core.room(vm, at, n) --> at */
 
 int vm_vcpu(lua_State *L);
 struct vcpu *vcpu_self(lua_State *L); /* argument 1, its machine open */
+struct vcpu *vcpu_any(lua_State *L);  /* the same, open or closed */
 
 /* debuglib.c's part of its methods. */
 int vcpu_breakpoint(lua_State *L);

@@ -225,6 +225,8 @@ static int with_text(lua_State *co)
         else if (!guest_push_string(co, c->v, c->word[i], c->type.longest))
             c->odd = true; /* who tells the guest is the general function */
     }
+    if (!c->v->cpu)
+        return 0; /* a finalizer has closed the machine */
     if (c->odd) {
         lua_settop(co, 3);
         lua_getiuservalue(co, 2, TYPED_GENERAL);
@@ -248,7 +250,7 @@ static int call_with_text(struct run *run, struct typed_call *c)
     lua_pushvalue(co, CO_BASE + 1);
     lua_pushvalue(co, CO_CPU);
     rc = run_call(run, c->v, 3);
-    if (rc != VMM_RESUME || !c->odd)
+    if (rc != VMM_RESUME || run->cut || !c->odd)
         return rc;
     lua_remove(co, CO_BASE + 1);
     return rc;

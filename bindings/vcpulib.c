@@ -15,8 +15,7 @@ enum { UP_VCPU = 1, UP_NAMES };
  * share, tell by it that their argument is one. */
 static const char marker;
 
-/* Argument 1, its machine open or closed. */
-static struct vcpu *any_vcpu(lua_State *L)
+struct vcpu *vcpu_any(lua_State *L)
 {
     struct vcpu *v = lua_touserdata(L, 1);
 
@@ -34,7 +33,7 @@ static struct vcpu *any_vcpu(lua_State *L)
 
 struct vcpu *vcpu_self(lua_State *L)
 {
-    struct vcpu *v = any_vcpu(L);
+    struct vcpu *v = vcpu_any(L);
 
     vm_usable(L, v->machine);
     return v;
