@@ -172,6 +172,7 @@ function Text:words_of(call, arch)
         for i = WORDS, call.words do
             all[#all + 1] = "w" .. i
         end
+        self:add("local %s", table.concat(all, ", ", 2))
         self:add("%s = unpack(%q, spilled)", table.concat(all, ", "), "<" .. ("i8"):rep(n))
     end
 end
