@@ -265,8 +265,8 @@ function struct.array(ty, list, count, what)
         type.fail("%s: %d values expected, got %d", what, count, #list)
     end
     local pieces = {}
-    for i, value in ipairs(list) do
-        pieces[i] = to[ty.kind](ty, value, ("%s[%d]"):format(what, i))
+    for i = 1, #list do -- also past a nil, which is none
+        pieces[i] = to[ty.kind](ty, list[i], ("%s[%d]"):format(what, i))
     end
     return table.concat(pieces)
 end
