@@ -24,7 +24,8 @@
 --     in | out | inout TYPE name[]        a pointer, and how many
 --     in | out | inout struct NAME name   a pointer; to an open one, also its bytes
 -- What takes more than eight words leaves the rest, from the eighth on, in guest
--- memory, eight bytes each: the eighth word is its address.
+-- memory, eight bytes each: the eighth word is its address. A call has at most 24
+-- parameters.
 --
 -- A call's result is in x0 or rax; x1 or rdx is 0, or the error's number, and then the
 -- result is that negated.
@@ -35,6 +36,7 @@
 -- param: { name=, type=, direction=, count=, open=, words=, text= }
 
 local enum = require "hv.abi.enum"
+local prototype = require "hv.abi.prototype"
 local struct = require "hv.abi.struct"
 local type_ = require "hv.abi.type"
 
@@ -43,6 +45,7 @@ local fail = type_.fail
 local WORDS = 8
 local NUMBERS = 0x7fffffff -- the rest is for SMCCC's own calls
 local RANGE = 4096
+local PARAMS = 24 -- each has up to seven local variables, and Lua has 200: see marshal.lua
 
 local Abi = { __name = "abi" }
 
@@ -130,7 +133,7 @@ local function read_param(text, find, what)
     end
     local param = {
         name = parsed.name, direction = parsed.direction, count = parsed.count,
-        open = parsed.open, text = text,
+        open = parsed.open, text = parsed.text,
         type = not parsed.class and type_.scalars[parsed.type]
             or find(parsed.class, parsed.type, what),
     }
@@ -171,6 +174,9 @@ local function read_call(name, fields, find)
     type_.name(name, "call")
     local call = { name = name, nr = read_number(fields[1], name), params = {}, words = 0 }
     local seen = {}
+    if #fields - 1 > PARAMS then
+        fail("%s: %d parameters: at most %d: pass a struct", name, #fields - 1, PARAMS)
+    end
     for i = 2, #fields do
         local param = read_param(fields[i], find, ("%s: parameter %d"):format(name, i - 1))
         if seen[param.name] then
@@ -246,6 +252,9 @@ local function set_range(abi, range)
     end
     if last - first >= RANGE then
         fail("the numbers %d to %d: more than %d: make two ABIs of it", first, last, RANGE)
+    end
+    if first <= prototype.check and prototype.check <= last then
+        fail("the numbers %d to %d: %d is that of hv_abi_check", first, last, prototype.check)
     end
     abi.first, abi.last = first, last
 end

@@ -16,7 +16,7 @@ local type_ = require "hv.abi.type"
 local prototype = {}
 
 --- The number of the call by which a guest tells its ABI: see abi/serve.lua.
-prototype.check = 0x68766162
+prototype.check = 0x68766162 -- "hvab"
 
 -- ---- types -------------------------------------------------------------------
 
@@ -96,7 +96,7 @@ end
 function prototype.signature(call)
     local params = {}
     for i, p in ipairs(call.params) do
-        params[i] = p.text:gsub("%s+", " "):match "^ ?(.-) ?$"
+        params[i] = p.text
     end
     return ("%s(%s)%s"):format(call.name, table.concat(params, ", "),
                                call.returns and " -> " .. prototype.shown(call.returns) or "")

@@ -130,7 +130,7 @@ function type.parse(text, what)
              what, text)
     end
     found.type, found.name = words[1], type.name(words[2], what)
-    found.text = text
+    found.text = text:gsub("%s+", " "):match "^ ?(.-) ?$"
     return found
 end
 
