@@ -14,7 +14,7 @@
 -- options: limit, string    most bytes of one buffer ("16M"), of one cstr ("64K")
 --          on_error         fn(event) for each error that the guest gets
 --
--- server: { abi=, calls = { name -> { calls=, errors= } }, errors=, last= }; an event is
+-- server: { abi=, vm=, calls = { name -> { calls=, errors= } }, errors=, last= }; an event is
 -- { call=, nr=, error=, why=, cpu=, pc= }, the last one server.last.
 --
 -- A guest tells which ABI it was built with by a call of its own, CHECK: name, version,
@@ -25,10 +25,11 @@ local core = require "hv.core"
 local errno = require "hv.abi.errno"
 local marshal = require "hv.abi.marshal"
 local options = require "hv.options"
+local prototype = require "hv.abi.prototype"
 local size = require "hv.size"
 local trace = require "hv.abi.trace"
 
-local CHECK = 0x68766162 -- "hvab"
+local CHECK = prototype.check
 
 local Server = { __name = "server" }
 Server.__index = Server
@@ -59,11 +60,8 @@ local servers = setmetatable({}, { __mode = "k" }) -- machine -> { name -> serve
 
 -- ---- errors ------------------------------------------------------------------
 
-local function pc_of(cpu, arch)
-    return arch == "arm64" and cpu.pc or cpu.rip
-end
-
--- The guest gets the error, who serves it an event.
+-- The guest gets the error, who serves it an event. A handler may have closed the
+-- machine: then there is no guest to be asked.
 local function fail(server, call, cpu, name, why)
     local number = math.type(name) == "integer" and name or errno[name]
     local count = server.calls[call.name]
@@ -71,9 +69,14 @@ local function fail(server, call, cpu, name, why)
     if count then
         count.errors = count.errors + 1
     end
-    local event = { call = call.name, nr = call.nr, error = name, why = why, cpu = cpu.index,
-        pc = pc_of(cpu, server.arch) }
+    local event = { call = call.name, nr = call.nr, error = name, why = why }
+    if not server.vm.closed then
+        event.cpu, event.pc = cpu.index, server.arch == "arm64" and cpu.pc or cpu.rip
+    end
     server.last = event
+    if server.hooks then
+        server.hooks.failed(cpu, event)
+    end
     if server.on_error then
         server.on_error(event)
     end
@@ -158,19 +161,28 @@ local function nearest(name, known)
     return best
 end
 
+-- A copy: what is checked is what is called, also when tracing makes it anew.
 local function check_handlers(abi, handlers, level)
     if type(handlers) ~= "table" then
         error(("serve: a table of handlers expected, got %s"):format(type(handlers)), level)
     end
-    for name, handler in pairs(handlers) do
+    for name in pairs(handlers) do
         if name ~= "default" and not abi.call[name] then
             local near = type(name) == "string" and nearest(name, abi.call)
             error(("serve: %s has no call %s%s"):format(abi.name, tostring(name),
                   near and (': did you mean "%s"?'):format(near) or ""), level)
-        elseif type(handler) ~= "function" then
+        end
+    end
+    local own = { default = handlers.default }
+    for name in pairs(abi.call) do
+        own[name] = handlers[name]
+    end
+    for name, handler in pairs(own) do
+        if type(handler) ~= "function" then
             error(("serve: %s: a function expected, got %s"):format(name, type(handler)), level)
         end
     end
+    return own
 end
 
 local function check_ranges(vm, abi, level)
@@ -227,7 +239,7 @@ end
 local function register(vm, server, handlers, opts)
     local abi, by_number = server.abi, {}
     local tracer = trace.of(vm)
-    server.hooks = tracer and trace.hooks(tracer, server) or nil
+    server.hooks = tracer and trace.hooks(tracer) or nil
     for _, call in ipairs(abi.calls) do
         call.title = abi.name .. "." .. call.name
         local env = environment(server, call, opts)
@@ -250,6 +262,15 @@ end
 
 local serve = {}
 
+-- Numbers that the ABI had, and has no more, are nobody's.
+local function withdraw(vm, old, abi)
+    for nr = old.first, old.last do
+        if nr < abi.first or nr > abi.last then
+            set_hypercall(vm, nr, nil)
+        end
+    end
+end
+
 --- vm:serve()
 function serve.machine(vm, abi, handlers, opts, ...)
     core.room(vm, 0, 0) -- is it a machine, and open?
@@ -258,16 +279,20 @@ function serve.machine(vm, abi, handlers, opts, ...)
     end
     opts = options("serve", opts, KNOWN, 2, ...)
     servers[vm] = servers[vm] or {}
-    check_handlers(abi, handlers, 3)
+    handlers = check_handlers(abi, handlers, 3)
     check_ranges(vm, abi, 3)
     local server = setmetatable({
-        abi = abi, calls = {}, errors = 0, default = handlers.default, arch = vm.arch,
-        on_error = opts.on_error,
+        abi = abi, vm = vm, arch = vm.arch, calls = {}, errors = 0,
+        default = handlers.default, on_error = opts.on_error,
     }, Server)
     register(vm, server, handlers, {
         limit = size(opts.limit or "16M", "serve: limit", 2),
         string = size(opts.string or "64K", "serve: string", 2),
     })
+    local before = servers[vm][abi.name]
+    if before then
+        withdraw(vm, before.abi, abi)
+    end
     servers[vm][abi.name] = server
     return server
 end

@@ -117,7 +117,8 @@ function Tracer:enter(title, cpu)
     if at and at.open then -- its handler raised
         self:line(at, "?")
     end
-    at = { title = title, cpu = cpu, entered = now, open = true,
+    at = { title = title, entered = now, open = true, index = cpu.index,
+        pc = cpu.vm.arch == "arm64" and cpu.pc or cpu.rip,
         guest = now - (at and at.left or now), arguments = {} }
     self.at[cpu] = at
 end
@@ -153,8 +154,7 @@ end
 
 function Tracer:line(at, result)
     local handler = (at.ended or at.began or at.entered) - (at.began or at.entered)
-    local pc = at.cpu.vm.arch == "arm64" and at.cpu.pc or at.cpu.rip
-    self.sink(("vcpu %d 0x%x  %s(%s) = %s  <%s>"):format(at.cpu.index, pc, at.title,
+    self.sink(("vcpu %d 0x%x  %s(%s) = %s  <%s>"):format(at.index, at.pc, at.title,
               table.concat(at.arguments, ", "), result, microseconds(handler)))
 end
 
@@ -174,11 +174,10 @@ function Tracer:finish(cpu, result, failed)
 end
 
 --- A call's own, for marshal.lua: its functions know the call.
-function trace.hooks(tracer, server)
+function trace.hooks(tracer)
     local hooks = {}
-    function hooks.enter(env, call, cpu)
+    function hooks.enter(_, call, cpu)
         tracer:enter(call.title, cpu)
-        env.failure = nil
     end
     function hooks.begin(_, call, ...)
         tracer:begin(call, ...)
@@ -186,9 +185,16 @@ function trace.hooks(tracer, server)
     function hooks.returned(_, call, cpu, ...)
         tracer:returned(call, cpu, ...)
     end
+    function hooks.failed(cpu, event)
+        local at = tracer.at[cpu] -- nil: the handler has it traced from here on
+        if at then
+            at.event = event
+        end
+    end
     function hooks.finish(_, call, cpu, value, number)
-        local last = number ~= 0 and server.last
-        local text = last and ("-%s (%s)"):format(NAMES[number] or number, last.why)
+        local event = tracer.at[cpu].event
+        local text = event and ("-%s (%s)"):format(NAMES[number] or number, event.why)
+            or number ~= 0 and "-" .. NAMES[number]
             or not call.returns and "0"
             or call.returns.kind == "ptr" and ("0x%x"):format(value)
             or call.returns.kind == "enum" and call.returns.named[value] or tostring(value)
