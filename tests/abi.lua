@@ -7,6 +7,11 @@ local struct = require "hv.abi.struct"
 -- ---- what is refused, and the field's name in the message ------------------------
 
 local s = hv.struct { "u32 a" }
+local MANY = {}
+for i = 1, 25 do
+    MANY[i] = "in bytes p" .. i
+end
+
 local BAD = { -- { fields, text }
     { nil, "a table of calls and types expected, got nil" },
     { {}, "there are no calls" },
@@ -76,6 +81,8 @@ local BAD = { -- { fields, text }
     { { a = { 1 }, range = { 5, 2 } }, "range: 5 to 2: 0 to 0x7fffffff, rising" },
     { { a = { 1 }, range = { 2, 5 } }, "a: 1 is not in the range, 2 to 5" },
     { { a = { 1 }, range = { 0, 4096 } }, "the numbers 0 to 4096: more than 4096" },
+    { { a = { 0x68766162 } }, "1752588642 is that of hv_abi_check" },
+    { { a = { 1, table.unpack(MANY) } }, "a: 25 parameters: at most 24: pass a struct" },
     { { a = { 1, "in struct p x" }, p = hv.struct { "struct p next" } },
       "struct p: it contains itself" },
     { { a = { 1 }, p = hv.struct { "struct q x" }, q = hv.struct { "struct p x" } },

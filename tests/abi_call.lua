@@ -328,6 +328,9 @@ t.on("a handler that returns what it should not raises, in its name", function(o
         { 14, { 0x30000, 1 }, "list",
           function() return { { x = 1, y = 1 }, { x = 1, y = 1 } } end,
           "16 bytes for at, the guest has room for 8" },
+        { 7, { 0x30000, 0x30100 }, "seven",
+          function() return { 1, nil, 3, 4, 5, 6, 7 }, 3 end,
+          "values[2]: u16 expected, got nil" },
         { 15, {}, "none", function() return 1 end, "returned 1, the call returns nothing" },
     } do
         vm:serve(abi, { [case[3]] = case[4] })
@@ -381,6 +384,107 @@ t.on("a handler may stop the run, and change registers", function(open)
     t.ok(cpu)
 end)
 
+t.on("spilled words are each call's own", function(open)
+    t.several(open)
+    local params = { 1 }
+    for i = 1, 24 do
+        params[i + 1] = "inout bytes p" .. i
+    end
+    local abi = hv.abi("t", { a = params })
+    local function pass(base) -- a byte each, at base + 1, base + 3 and so on
+        local vm, call = guest(open)
+        for i = 8, 48 do
+            vm:u64(0x20000 + 8 * (i - 8), i % 2 == 1 and base + i or 1)
+        end
+        vm:write(base, ("a"):rep(50))
+        return vm, function()
+            return (select(2, call(1, base + 1, 1, base + 3, 1, base + 5, 1, base + 7, 0x20000)))
+        end
+    end
+    local function upper(...)
+        local bytes = { ... }
+        for i = 1, 24 do
+            bytes[i] = bytes[i]:upper()
+        end
+        return table.unpack(bytes, 1, 24)
+    end
+    local other, its_call = pass(0x40000)
+    other:serve(abi, { a = upper })
+    local vm, call = pass(0x30000)
+    vm:serve(abi, { a = function(...)
+        t.eq(its_call(), 0) -- in the midst of this call
+        return upper(...)
+    end })
+    t.eq(call(), 0)
+    local expected = ("aA"):rep(24) .. "aa"
+    t.eq({ vm:read(0x30000, 50), other:read(0x40000, 50) }, { expected, expected })
+    t.eq(rawget(_G, "w9"), nil)
+end)
+
+t.on("a handler, or who hears of errors, may close the machine", function(open)
+    local abi = hv.abi("t", {
+        a = { 1, returns = "u32" }, b = { 2, "out u32 x", returns = "errno" }, c = { 3 },
+        d = { 4, returns = "bool" },
+    })
+    for case = 0, 31 do
+        local vm, call = guest(open)
+        local function close(...)
+            vm:close()
+            return ...
+        end
+        local handlers = {
+            a = function() return close(nil, "EPERM") end, b = function() return close(7) end,
+            c = close, d = close,
+        }
+        if case & 1 ~= 0 then
+            vm:trace { hypercalls = function() end }
+        end
+        vm:serve(abi, case & 2 ~= 0 and handlers or {}, { on_error = close })
+        local ok, why = pcall(call, 1 + (case >> 2) % 4, 0x30000)
+        t.ok(not ok and why:find "abi_call.lua" and vm.closed, ("case %d: %s"):format(case, why))
+    end
+end)
+
+t.on("a time limit ends who hears of errors, and the next run is as ever", function(open)
+    local vm, call = guest(open)
+    local endless = true
+    vm:serve(hv.abi("t", { say = { 1, "cstr text", returns = "u32" } }), {
+        say = function(text) return #text end,
+    }, { on_error = function() while endless do end end })
+    vm:write(0x20000, "four\0")
+    local cpu = vm.cpus[1]
+    cpu[vm.arch == "arm64" and "pc" or "rip"] = 0x10000
+    cpu[vm.arch == "arm64" and "x0" or "rax"] = 1
+    cpu[vm.arch == "arm64" and "x1" or "rdi"] = -8
+    t.eq(vm:run { timeout = 0.05 }.kind, "timeout")
+    endless = false
+    t.eq({ (call(1, 0x20000)), (call(1, -8)) }, { 4, -14 })
+end)
+
+t.on("finalizers close the machine, or take its memory, while strings are read", function(open)
+    local abi = hv.abi("t", { a = { 1, "cstr a", "cstr b" }, b = { 2, "cstr a", "f32 b" },
+        c = { 3, "in u8 list[]" } })
+    local ok = function() end
+    for turn = 0, 11 do
+        local vm, call = guest(open)
+        vm:fill(0x20000, 60000, 0x61)
+        vm:serve(abi, { a = ok, b = ok, c = ok })
+        local over
+        setmetatable({}, { __gc = function()
+            over = true
+            if turn % 2 == 0 then vm:close() else vm:unmap(0) end
+        end })
+        for _ = 1, 3000 do
+            local well, why = pcall(call, 1 + turn // 2 % 3, 0x20000, 60000)
+            if over then
+                t.ok(well or why:find("closed", 1, true) or why:find("memory", 1, true), why)
+                break
+            end
+        end
+        t.ok(over)
+    end
+end)
+
 t.on("several ABIs, unknown numbers, no handler, new handlers", function(open)
     local vm, call = guest(open)
     local one = hv.abi("one", { range = { 0, 9 }, a = { 1, returns = "u32" }, b = { 2 } })
@@ -401,6 +505,10 @@ t.on("several ABIs, unknown numbers, no handler, new handlers", function(open)
     t.eq({ (call(1)), (call(10)), (call(4)), (call(3)) }, { 3, 2, 8, -1 })
     t.raises(function() vm:serve(hv.abi("three", { a = { 9 } }), {}) end,
              "three has the numbers 9 to 9, one those from 0 to 9")
+    vm:serve(hv.abi("one", { a = { 1, "u32 x" } }), {}) -- it has fewer numbers now
+    t.eq({ (call(1)), (select(3, call(2))).kind }, { -38, "hvc" })
+    vm:trace { hypercalls = function() end }
+    vm:trace { hypercalls = false }
     vm:serve(one, { default = function() return "x" end })
     t.raises(function() call(4) end, "one: call 4: the default handler returned x")
     for _, case in ipairs {
@@ -409,6 +517,7 @@ t.on("several ABIs, unknown numbers, no handler, new handlers", function(open)
         { { one, { c = print } }, "serve: one has no call c" },
         { { two, { aa = print } }, 'serve: two has no call aa: did you mean "a"?' },
         { { one, { a = 1 } }, "serve: a: a function expected, got number" },
+        { { one, setmetatable({}, { __index = { b = 1 } }) }, "serve: b: a function expected" },
         { { one, {}, { limits = 1 } }, 'unknown option "limits": did you mean "limit"?' },
         { { one, {}, { limit = -1 } }, "serve: limit" },
         { { one, {}, {}, 1 }, "nothing goes behind the options" },

@@ -165,6 +165,14 @@ t.test("the reference has every call, word and type", function()
     t.ok(text:find(("Version 3, layout `%016x`, numbers 100 to 140."):format(abi.hash), 1, true))
 end)
 
+t.test("how a declaration is written across lines is not seen", function()
+    local abi = hv.abi("lab", { a = { 1, "in\n  bytes\tb " }, s = hv.struct { "u8\n c" } })
+    local line = hv.abi("lab", { a = { 1, "in bytes b" }, s = hv.struct { "u8 c" } })
+    for _, generate in ipairs { header, include, luacats, markdown } do
+        t.eq(generate(abi), generate(line))
+    end
+end)
+
 t.test("the handlers' types are what editors can read", function()
     local read = dofile(t.folder .. "/tests/meta/luacats.lua").read
     local abi = hv.abi("lab", fields())

@@ -102,6 +102,20 @@ t.on("a line for each call, with names and values", function(open)
     end
 end)
 
+t.on("a guest that is built otherwise is told of in the line", function(open)
+    local vm, call = guest(open)
+    local lines = {}
+    vm:trace { hypercalls = function(line) lines[#lines + 1] = line end }
+    vm:serve(hv.abi("lab", ABI), {})
+    vm:serve(hv.abi("other", { version = 2, a = { 20 } }), {})
+    vm:write(0x20000, "lab\0none\0")
+    call(0x68766162, 0x20000, 9, 0, 0, 0)
+    call(0x68766162, 0x20004, 9, 0, 0, 0)
+    t.eq(lines[1]:match "  (.*)  <", "hv_abi_check() = -EPROTO (lab: the guest is built for "
+         .. "version 9, the host has version 1)")
+    t.eq(lines[2]:match "  (.*)  <", "hv_abi_check() = -EPROTO")
+end)
+
 t.on("a handler that raises, and runs that go on", function(open)
     local vm, call = guest(open)
     local lines = {}
