@@ -403,6 +403,13 @@ t.test("a text is compiled once: in a process, and on disk", function()
         t.eq(compilations(with, { HVLUA_CACHE = kept }, forget(),
                           { text = '__asm__(".incbin \\"/dev/null\\"");' .. text }), 1)
         t.eq(#files(kept), 6, "what it includes is not known")
+        for i, include in ipairs { "%:include", "#/**/include", "#inc\\\nlude" } do
+            for number = 2 * i, 2 * i + 1 do
+                write(folder .. "/number.h", "#define NUMBER " .. number)
+                t.eq(compile { text = ('%s "%s/number.h"\nlong main(void) { return NUMBER; }')
+                    :format(include, folder) }, 1, include)
+            end
+        end
     end)
 end)
 

@@ -167,13 +167,14 @@ local function includes(job)
             return true
         end
     end
-    return left:find "#%s*include" or left:find "__has_include" or left:find("??=", 1, true) -- a #
+    -- A # has other spellings, and what stands behind it may be on another line.
+    return left:find "include" or left:find "\\\r?\n"
 end
 
 -- What the object is made of, as a text; nil where that cannot be told.
 local function key_of(job, folder)
     local text = job.whole
-    if text:find "incbin" or text:find "#%s*embed" then
+    if text:find "incbin" or text:find "%f[%w]embed%f[%W]" then
         return nil
     elseif includes(job) then
         text = run(job, folder, { "-E", "-P" }, text)
