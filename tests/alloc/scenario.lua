@@ -110,6 +110,13 @@ local function use_machine(b)
     planned("planned", vm.run, vm)
     assert(vm:run { timeout = 60 }.value[1] == 3)
     assert(vm:run { exits = 1 }.kind == "budget")
+    local function fail() error "not in the ordinary" end
+    vm:hypercall(1, core.typed(function(text, n) return #text, n end, fail, fail, 5000, "u4",
+                               "s8", "u4"))
+    vm:fill(0x8000, 4998, 0x61) -- a string across pages
+    cpu[b.arch == "arm64" and "x1" or "rdi"], cpu.pc = 0x8000, 0x1000
+    planned("planned", vm.run, vm)
+    cpu.pc = 0x1000
     vm:hypercall(1, function() return "no integer" end)
     planned("result 1: an integer expected, got string", vm.run, vm)
     vm:hypercall(1, function() vm:close() end)
