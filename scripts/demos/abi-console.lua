@@ -60,6 +60,10 @@ vm:serve(abi, {
     color = function(name) io.write(os.getenv "NO_COLOR" and "" or CODES[name]) end,
     exit = function(status, cpu) cpu:stop(status) end,
 })
-vm:vcpu { pc = vm:load(guest) }
+local start = { pc = vm:load(guest) }
+if vm.arch == "x86_64" then -- hvlua --arch=x86_64: as a boot loader leaves it
+    start = hv.x86.long(vm, "512K", start)
+end
+vm:vcpu(start)
 local exit = vm:run()
 print(exit.kind, exit.value) --> stop  3

@@ -92,6 +92,10 @@ local server = vm:serve(abi, {
     end,
     report = function(what, number) print(("%-14s %d"):format(what, number)) end,
 })
-local cpu = vm:vcpu { pc = vm:load(guest) }
+local start = { pc = vm:load(guest) }
+if vm.arch == "x86_64" then -- hvlua --arch=x86_64: as a boot loader leaves it
+    start = hv.x86.long(vm, "512K", start)
+end
+local cpu = vm:vcpu(start)
 vm:run()
-print(server, cpu.x0)
+print(server, vm.arch == "arm64" and cpu.x0 or cpu.rax)

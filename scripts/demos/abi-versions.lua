@@ -34,9 +34,14 @@ long main(void)
 for version = 1, 2 do
     local vm <close> = hv.vm { memory = "1M" }
     vm:serve(declare(2), { write = function(level, text) print(level .. ": " .. text) end })
-    local cpu = vm:vcpu { pc = vm:load(hv.cc { abi = declare(version), text = GUEST }) }
+    local start = { pc = vm:load(hv.cc { abi = declare(version), text = GUEST }) }
+    if vm.arch == "x86_64" then -- hvlua --arch=x86_64: as a boot loader leaves it
+        start = hv.x86.long(vm, "512K", start)
+    end
+    local cpu = vm:vcpu(start)
     vm:run()
-    if cpu.x0 ~= 0 then
-        print(vm:cstring(cpu.x0))
+    local why = vm.arch == "arm64" and cpu.x0 or cpu.rax
+    if why ~= 0 then
+        print(vm:cstring(why))
     end
 end
