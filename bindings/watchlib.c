@@ -46,6 +46,8 @@ struct watch {
     int events; /* inotify's, or kqueue's */
     int report; /* the child's lines; its end is the child's */
     pid_t child;
+    bool over;     /* it has ended, and its number may be another's: */
+    int status;    /* as core.pipe() tells it */
     bool terminal; /* there is one, as it was before: */
     struct termios before;
     char line[LINE_MAX_BYTES];
@@ -177,17 +179,27 @@ static void close_fd(int *fd)
     *fd = -1;
 }
 
-/* The status of the child that has ended, as core.pipe() tells it; -1: not yet. */
-static bool reap(struct watch *w, int *status)
+static bool ended(struct watch *w)
 {
     int raw;
-    pid_t pid = waitpid(w->child, &raw, WNOHANG);
+    pid_t pid = w->over ? 0 : waitpid(w->child, &raw, WNOHANG);
 
     if (pid == 0 || (pid < 0 && errno == EINTR))
+        return w->over;
+    w->status = pid < 0            ? 0
+                : WIFSIGNALED(raw) ? -WTERMSIG(raw)
+                                   : WEXITSTATUS(raw);
+    w->over = true;
+    return true;
+}
+
+/* The status of the child, once it has ended. */
+static bool reap(struct watch *w, int *status)
+{
+    if (!ended(w))
         return false;
-    *status = pid < 0            ? 0
-              : WIFSIGNALED(raw) ? -WTERMSIG(raw)
-                                 : WEXITSTATUS(raw);
+    *status = w->status;
+    w->over = false;
     w->child = 0;
     close_fd(&w->report);
     w->length = 0;
@@ -290,6 +302,7 @@ static bool push_line(lua_State *L, struct watch *w)
 
 static int news(lua_State *L, struct watch *w)
 {
+    bool over = w->child && ended(w); /* then no line comes behind these */
     int status;
 
     lua_settop(L, 2);
@@ -298,7 +311,7 @@ static int news(lua_State *L, struct watch *w)
         lua_insert(L, -2);
         return 2;
     }
-    if (w->child && reap(w, &status)) {
+    if (over && reap(w, &status)) {
         lua_pushliteral(L, "ended");
         lua_pushinteger(L, status);
         return 2;
@@ -339,7 +352,8 @@ static int watch_stop(lua_State *L)
 
     if (!w->child)
         return 0;
-    kill(w->child, SIGINT);
+    if (!w->over)
+        kill(w->child, SIGINT);
     for (; !reap(w, &status); left -= 2e-3) {
         if (left <= 0)
             kill(w->child, SIGKILL);
@@ -356,7 +370,8 @@ static int watch_close(lua_State *L)
     int status;
 
     if (w->child) {
-        kill(w->child, SIGKILL);
+        if (!w->over)
+            kill(w->child, SIGKILL);
         while (!reap(w, &status))
             ;
     }

@@ -131,6 +131,19 @@ t.test("a guest that runs on is interrupted, and ends in peace", function()
     error "Ctrl-C does not end it"
 end)
 
+t.test("what a program tells last is heard", function()
+    local watch <close> = core.watch()
+    for _ = 1, t.fewer(200) do
+        watch:start { "/bin/sh", "-c", "echo it >/dev/fd/$HVLUA_WATCH" }
+        local news, text, heard
+        repeat
+            news, text = watch:wait(0.0001)
+            heard = heard or news == "line" and text
+        until news == "ended"
+        t.eq(heard, "it")
+    end
+end)
+
 t.test("what cannot be watched", function()
     for _, case in ipairs {
         { { "--watch" }, "hvlua: --watch needs a script's file" },
