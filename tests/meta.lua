@@ -386,8 +386,17 @@ t.on("declared hypercalls", function(open, _, arch)
     check_fields("hv.server", server)
     vm:run { timeout = 20 }
     check_type("an event", server.last, "hv.serve.event")
+    check_fields("hv.serve.event", server.last)
     check_fields("hv.server", server)
     check_type("vm:trace()", vm:trace()[1], "hv.trace.row")
+    server = vm:serve(abi, { a = function()
+        vm:close()
+        return nil, "EPERM"
+    end })
+    local cpu = vm.cpus[1]
+    cpu.pc, cpu[arm and "x0" or "rax"] = 0x1000, 1
+    vm:run { timeout = 20 }
+    check_fields("hv.serve.event", server.last)
 end)
 
 -- ---- what is written in Lua --------------------------------------------------

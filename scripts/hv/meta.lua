@@ -264,12 +264,13 @@ local machine = {}
 ---@field nr integer its number
 ---@field error string|integer the error's name, such as "EFAULT", or its number
 ---@field why string what is wrong
----@field cpu integer the vCPU's index
----@field pc integer the guest's PC
+---@field cpu? integer the vCPU's index
+---@field pc? integer the guest's PC
 
 --- A machine's answering of one ABI.
 ---@class hv.server
 ---@field abi hv.abi the declaration
+---@field vm hv.machine the machine that answers
 ---@field calls table<string, table> by call: { calls=, errors= }
 ---@field errors integer how many the guest got
 ---@field last? hv.serve.event the last of them

@@ -15,7 +15,8 @@
 --          on_error         fn(event) for each error that the guest gets
 --
 -- server: { abi=, vm=, calls = { name -> { calls=, errors= } }, errors=, last= }; an event is
--- { call=, nr=, error=, why=, cpu=, pc= }, the last one server.last.
+-- { call=, nr=, error=, why=, cpu=, pc= }, the last one server.last; cpu and pc are nil
+-- where a handler has closed the machine.
 --
 -- A guest tells which ABI it was built with by a call of its own, CHECK: name, version,
 -- layout hash, and room for a message. What does not fit is EPROTO, in words.
