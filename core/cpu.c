@@ -123,7 +123,7 @@ int vmm_set(struct vmm_cpu *cpu, vmm_reg reg, const union vmm_value *value)
 
 int vmm_get_bytes(struct vmm_cpu *cpu, vmm_reg reg, void *to, size_t *size)
 {
-    size_t room = *size;
+    size_t room = to ? *size : 0;
     int rc = vmm_still(cpu);
 
     if (rc == 0)
@@ -141,7 +141,7 @@ int vmm_get_bytes(struct vmm_cpu *cpu, vmm_reg reg, void *to, size_t *size)
 int vmm_set_bytes(struct vmm_cpu *cpu, vmm_reg reg, const void *from,
                   size_t size)
 {
-    size_t has;
+    size_t has = 0;
     int rc = vmm_get_bytes(cpu, reg, NULL, &has);
 
     if (rc < 0)

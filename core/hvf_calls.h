@@ -173,6 +173,7 @@ enum { HVF_GRANULE_4K, HVF_GRANULE_16K }; /* hv_ipa_granule_t */
 /* clang-format on */
 
 struct hvf_calls {
+/* NOLINTNEXTLINE(bugprone-macro-parentheses): it is a declaration */
 #define X(since, type, name, parameters) type(*name) parameters;
     HVF_CALLS(X)
 #undef X

@@ -88,7 +88,7 @@ static int size_of(const struct hvf_calls *c, vmm_reg reg, size_t *size)
 static int check_on(const struct bytes *b)
 {
     bool za = VMM_REG_NR(b->reg) >= VMM_ZA;
-    uint64_t value;
+    uint64_t value = 0;
     int rc = hvf_get_svcr(b->h, &value);
 
     if (rc < 0 || value & (za ? SVCR_ZA : SVCR_SM))

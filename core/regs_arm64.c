@@ -14,14 +14,14 @@
 /* A vCPU's own: enum vmm_vcpu_reg. */
 #define C(name, nr, bits) {name, VMM_REG(VMM_VCPU, nr), 0, bits}
 /* SME */
-#define Z(n) {"z" #n, VMM_REG(VMM_SCALABLE, VMM_Z0 + n), 0, VMM_BYTES}
-#define P(n) {"p" #n, VMM_REG(VMM_SCALABLE, VMM_P0 + n), 0, VMM_BYTES}
+#define Z(n) {"z" #n, VMM_REG(VMM_SCALABLE, VMM_Z0 + (n)), 0, VMM_BYTES}
+#define P(n) {"p" #n, VMM_REG(VMM_SCALABLE, VMM_P0 + (n)), 0, VMM_BYTES}
 /* The GIC's: its CPU interface is made of system registers; its virtual one has
  * the same encodings. */
 #define R(name, at) {"gicr_" name, VMM_REG(VMM_GICR, at), 0, 64}
 #define I(name, crm, op2) \
     {name "_el1", VMM_REG(VMM_ICV, VMM_A64_SYSREG(3, 0, 12, crm, op2)), 0, 64}
-#define LR(n) S("ich_lr" #n "_el2", 3, 4, 12, 12 + n / 8, n % 8)
+#define LR(n) S("ich_lr" #n "_el2", 3, 4, 12, 12 + (n) / 8, (n) % 8)
 
 const struct vmm_reg_name vmm_arm64_regs[] = {
     X(0), X(1), X(2), X(3), X(4), X(5), X(6), X(7),

@@ -51,7 +51,7 @@ static void put_word(struct text *t, const char *from, size_t size)
         for (size_t j = 0; j < 3; j++)
             bits = bits << 8 | (j < n ? (unsigned char)from[i + j] : 0);
         for (size_t j = 0; j < 4; j++)
-            put(t, j > n ? '=' : digits[bits >> (18 - 6 * j) & 63]);
+            put(t, (char)(j > n ? '=' : digits[bits >> (18 - 6 * j) & 63]));
     }
     if (size == 0)
         put(t, '=');
@@ -91,6 +91,14 @@ static void send_all(int fd, const char *bytes, size_t size)
     }
 }
 
+static void send_word(int fd, char **from)
+{
+    struct text t = word(from);
+
+    send_all(fd, t.bytes, t.size);
+    free(t.bytes);
+}
+
 /* All of it, or up to the end of a line. */
 static struct text receive(int fd, int line)
 {
@@ -116,8 +124,9 @@ int main(int argc, char **argv)
     int console = open("/dev/console", O_RDWR | O_NOCTTY);
     int lock = open("/tmp/ask.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     const char *name = strrchr(argv[0], '/');
-    struct text request = {0}, input = receive(0, 0), reply, status, output;
+    struct text request = {0}, input = receive(0, 0), reply, status;
     char *from;
+    int result;
 
     if (console < 0 || lock < 0)
         die("ask: /dev/console, /tmp/ask.lock");
@@ -130,13 +139,16 @@ int main(int argc, char **argv)
     put(&request, '\n');
     flock(lock, LOCK_EX);
     send_all(console, request.bytes, request.size);
+    free(request.bytes);
+    free(input.bytes);
     reply = receive(console, 1);
     from = reply.bytes;
     status = word(&from);
-    output = word(&from);
-    send_all(1, output.bytes, output.size);
-    output = word(&from);
-    send_all(2, output.bytes, output.size);
+    send_word(1, &from);
+    send_word(2, &from);
     put(&status, '\0');
-    return atoi(status.bytes);
+    result = atoi(status.bytes);
+    free(status.bytes);
+    free(reply.bytes);
+    return result;
 }

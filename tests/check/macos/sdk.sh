@@ -5,16 +5,17 @@
 #   sdk.sh opt SDK FOLDER   what Homebrew would bring: this machine's headers of Lua
 #                           and Unicorn, and a library of what Lua's declare
 #   sdk.sh make FOLDER      an SDK, where there is none: enough to compile and link
-#                           hvlua, not to run it. The C headers are headers.h's,
-#                           those of Hypervisor.framework are the test double's, with
-#                           the versions that Apple's have; libraries are lists of
-#                           what the headers declare
+#                           hvlua, not to run it. The C headers are libc.h's and
+#                           posix.h's, those of Hypervisor.framework are the test
+#                           double's, with the versions that Apple's have; libraries
+#                           are lists of what the headers declare
 # Reads CLANG and PKG_CONFIG, as the Makefile does.
 
 set -eu
 cd "$(dirname "$0")/../../.."
 
 double=tests/fakehv
+macos=tests/check/macos
 framework=System/Library/Frameworks/Hypervisor.framework
 : "${CLANG:=clang}"
 
@@ -76,7 +77,7 @@ headers() {
     done
     awk -v to="$sdk/usr/include/" '
         /^\/\/\/ / { file = to $2; print "#pragma once" > file; next }
-        file { print > file }' tests/check/macos/headers.h
+        file { print > file }' "$macos/libc.h" "$macos/posix.h"
     cp "$double"/include/Hypervisor/*.h "$sdk/$framework/Headers"
 }
 
@@ -100,7 +101,7 @@ libraries() {
     mkdir -p "$sdk/usr/lib"
     {
         # shellcheck disable=SC2046
-        include $(sed -n 's|^/// \(.*\.h\)$|\1|p' tests/check/macos/headers.h) \
+        include $(sed -n 's|^/// \(.*\.h\)$|\1|p' "$macos"/*.h) \
             libkern/OSCacheControl.h mach/mach_time.h os/object.h sys/sysctl.h |
             declared
         # What compilers call by themselves.
