@@ -325,6 +325,15 @@ local GUEST = INTERRUPT .. [[
     print "not reached"
 ]]
 
+local function interrupted(code)
+    local path = script(code)
+    local words = t.foreground() or {}
+    table.move({ t.hvlua, path }, 1, 2, #words + 1, words)
+    local status, out, err = t.run(words)
+    os.remove(path)
+    return status, out, err
+end
+
 for name, code in pairs {
     ["a script"] = INTERRUPT .. "while true do end",
     ["a guest"] = GUEST:format "b .",
@@ -332,9 +341,7 @@ for name, code in pairs {
     ["a read"] = INTERRUPT .. "io.popen('sleep 2; true'):read() while true do end",
 } do
     t.test("Ctrl-C ends " .. name, function()
-        local path = script(code)
-        local status, out, err = hvlua(path)
-        os.remove(path)
+        local status, out, err = interrupted(code)
         local none = err:match "no backend runs arm64 guests here[^\n]*"
         if none then
             t.skip(none)
@@ -345,11 +352,8 @@ for name, code in pairs {
 end
 
 t.test("a second Ctrl-C ends what does not listen", function()
-    local path = script(INTERRUPT .. INTERRUPT:gsub("0.5", "0.8") .. [[
-        while true do pcall(function() while true do end end) end]])
-    local status = hvlua(path)
-    os.remove(path)
-    t.eq(status, -2)
+    t.eq(interrupted(INTERRUPT .. INTERRUPT:gsub("0.5", "0.8") .. [[
+        while true do pcall(function() while true do end end) end]]), -2)
 end)
 
 t.test("closed standard files are nobody else's", function()

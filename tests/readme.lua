@@ -39,7 +39,8 @@ t.test("hypercalls in ten minutes", function()
         for command in text:sub(next, until_):gmatch "\n    (hvlua [^\n]*)" do
             commands = commands + 1
             if command:find "%-%-watch" then -- until Ctrl-C
-                command = "timeout --foreground --preserve-status -s INT 3 "
+                command = table.concat(t.foreground() or {}, " ")
+                    .. " timeout --foreground --preserve-status -s INT 3 "
                     .. command:gsub("^hvlua", function()
                         return (t.hvlua:sub(1, 1) == "/" and "" or "$OLDPWD/") .. t.hvlua
                     end)

@@ -159,6 +159,13 @@ function t.run(argv, input)
     return status, out, err
 end
 
+-- What goes before a program for Ctrl-C to reach it, also where these tests are run in
+-- the background or by nohup. nil: it does as it does here.
+function t.foreground()
+    local status = core.pipe({ "env", "--default-signal=INT", "true" }, "")
+    return status == 0 and { "env", "--default-signal=INT" } or nil
+end
+
 -- ---- tests -------------------------------------------------------------
 
 local function traceback(why)

@@ -34,10 +34,9 @@ local function watching(dir, ...)
         words[i] = "'" .. word:gsub("'", "'\\''") .. "'"
     end
     -- A shell's background program ignores Ctrl-C unless it is told otherwise.
-    local env = t.run { "env", "--default-signal=INT", "true" } == 0
-        and "env --default-signal=INT " or ""
-    local command = ("cd '%s'; %s%s >>log 2>&1 & echo $!"):format(dir.path, env,
-                                                              table.concat(words, " "))
+    local env = t.foreground()
+    local command = ("cd '%s'; %s %s >>log 2>&1 & echo $!"):format(
+        dir.path, table.concat(env or {}, " "), table.concat(words, " "))
     local _, pid = t.run { "sh", "-c", command }
     pid = pid:match "%d+"
     local seen = 0
@@ -56,7 +55,7 @@ local function watching(dir, ...)
         local file <close> = assert(io.open(log))
         error(("%s: not said: %s\n%s"):format(note or "watch", text, file:read "a"), 2)
     end
-    return says, setmetatable({ pid = pid, interruptible = env ~= "" }, { __close = function()
+    return says, setmetatable({ pid = pid, interruptible = env }, { __close = function()
         t.run { "sh", "-c", "kill -INT " .. pid .. " 2>/dev/null; sleep 0.1; kill -9 " .. pid
             .. " 2>/dev/null" }
     end })
