@@ -147,7 +147,7 @@ collector_test() {
 
 step_layers() {
     need objdump || return 77
-    build obj all && ./hvlua tests/check/layers.lua
+    build obj all && ./hvlua-obj tests/check/layers.lua
 }
 
 step_format() {
@@ -185,7 +185,7 @@ step_macos() {
     }
     build obj all && sh "$here/macos/sdk.sh" make "$out/sdk" &&
         $MAKE check-macos SDK="$out/sdk" &&
-        ./hvlua "$here/macos/macho.lua" build/macos
+        ./hvlua-obj "$here/macos/macho.lua" build/macos
 }
 
 # What for is in .clang-tidy. One file at a time: clang-tidy 14 confuses the
