@@ -506,17 +506,27 @@ static int with_msr(struct kvm_x86 *x, unsigned long request, uint32_t nr,
 
 /* ---- all of them --------------------------------------------------------- */
 
+/* An access that was answered is completed first; of the general registers each
+ * knows by itself whether that is so (completes()). */
+static int ready(struct kvm_x86 *x, unsigned class, const char *what)
+{
+    int rc = kvm_owned(x->vcpu.machine, what);
+
+    if (rc == 0 && class != VMM_GENERAL && x->pending == KVM_X86_ANSWERED)
+        rc = kvm_x86_complete(x);
+    return rc;
+}
+
 int kvm_x86_get(struct vmm_cpu *cpu, vmm_reg reg, union vmm_value *value)
 {
     struct kvm_x86 *x = cpu->host;
     unsigned class, nr;
-    int rc = kvm_owned(x->vcpu.machine, "read a register");
+    int rc;
 
     reg = as_system(reg);
     class = VMM_REG_CLASS(reg);
     nr = VMM_REG_NR(reg);
-    if (rc == 0 && class != VMM_GENERAL && x->pending == KVM_X86_ANSWERED)
-        rc = kvm_x86_complete(x);
+    rc = ready(x, class, "read a register");
     if (rc < 0)
         return rc;
     if (class == VMM_GENERAL && nr <= VMM_RFLAGS)
@@ -538,13 +548,12 @@ int kvm_x86_set(struct vmm_cpu *cpu, vmm_reg reg, const union vmm_value *value)
 {
     struct kvm_x86 *x = cpu->host;
     unsigned class, nr;
-    int rc = kvm_owned(x->vcpu.machine, "write a register");
+    int rc;
 
     reg = as_system(reg);
     class = VMM_REG_CLASS(reg);
     nr = VMM_REG_NR(reg);
-    if (rc == 0 && class != VMM_GENERAL && x->pending == KVM_X86_ANSWERED)
-        rc = kvm_x86_complete(x);
+    rc = ready(x, class, "write a register");
     if (rc < 0)
         return rc;
     if (class == VMM_GENERAL && nr <= VMM_RFLAGS)

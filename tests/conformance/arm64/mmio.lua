@@ -5,16 +5,7 @@ local case, board = ...
 local DEVICE = board.DEVICE
 local DONE = { "hvc", imm = 0 }
 local OLD = 0x5a5a5a5a5a5a5a5a -- what a register holds before
-
-local function read(offset, size, answer, regs)
-    return { "mmio", addr = DEVICE + offset, size = size, write = false, answer = answer,
-        regs = regs }
-end
-
-local function write(offset, size, value, regs)
-    return { "mmio", addr = DEVICE + offset, size = size, write = true, value = value,
-        regs = regs }
-end
+local read, write = require "conformance.access" (DEVICE)
 
 -- One instruction with the device's address in x1, and a hypercall.
 local function one(name, instruction, access, after, regs)

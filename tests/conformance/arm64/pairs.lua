@@ -6,16 +6,7 @@ local case, board = ...
 local DEVICE = board.DEVICE
 local DONE = { "hvc", imm = 0 }
 local EDGE = 0x100000 -- where the memory ends
-
-local function read(offset, size, answer, regs)
-    return { "mmio", addr = DEVICE + offset, size = size, write = false, answer = answer,
-        regs = regs }
-end
-
-local function write(offset, size, value, regs)
-    return { "mmio", addr = DEVICE + offset, size = size, write = true, value = value,
-        regs = regs }
-end
+local read, write = require "conformance.access" (DEVICE)
 
 local function one(name, instruction, accesses, after, regs)
     local all, trace = { x1 = DEVICE, x2 = -1, x3 = -1 }, {}

@@ -6,16 +6,7 @@ local case, board = ...
 local DEVICE, DATA = board.DEVICE, board.DATA
 local DONE = { "halt" }
 local OLD = 0x1122334455667788
-
-local function read(offset, size, answer, regs)
-    return { "mmio", addr = DEVICE + offset, size = size, write = false, answer = answer,
-        regs = regs }
-end
-
-local function write(offset, size, value, regs)
-    return { "mmio", addr = DEVICE + offset, size = size, write = true, value = value,
-        regs = regs }
-end
+local read, write = require "conformance.access" (DEVICE)
 
 -- One instruction with the device's address in rbx, and HLT.
 local function one(name, instruction, accesses, after, more)
