@@ -128,6 +128,42 @@ on("a guest at EL2 uses a device, whatever the tables of EL1 are", function(open
     t.eq(seen, { { 0x20000000, 4, 0x22 }, { 0x20000000, 8, 4 }, { 0x20000008, 8, 5 } })
 end)
 
+on("a guest with EL2 is stepped, broken into and watched at each level", function(open)
+    if not hv.caps("hvf").el2 then
+        t.skip "this processor has none to give"
+    end
+    local vm = open { el2 = true, memory = "1M" }
+    vm:load(0x4000, hv.asm [[
+        mov   x1, #1
+        hvc   #7
+        str   x1, [x3]
+        b     .
+        .balign 2048
+el2:    .org  el2 + 0x400
+        mov   x2, #2
+        eret
+        .org  el2 + 0x800
+    ]])
+    local cpu = vm:vcpu { pc = 0x4000, cpsr = 0x3c5, vbar_el2 = 0x4800, x3 = 0x8000 }
+    cpu.hcr_el2 = 1 << 31
+    local function expect(exit, kind, pc, cpsr)
+        t.eq({ exit.kind, cpu.pc, cpu.cpsr & 0x3df }, { kind, pc, cpsr })
+    end
+    expect(cpu:step(), "step", 0x4004, 0x3c5)
+    expect(cpu:step(), "step", 0x4c00, 0x3c9)
+    expect(cpu:step(), "step", 0x4c04, 0x3c9)
+    expect(cpu:step(), "step", 0x4008, 0x3c5)
+    t.eq({ cpu.x1, cpu.x2 }, { 1, 2 })
+    cpu.pc = 0x4000
+    cpu:breakpoint(0x4004)
+    cpu:breakpoint(0x4c00)
+    cpu:watchpoint(0x8000, 8, "w")
+    expect(vm:run { timeout = 20 }, "break", 0x4004, 0x3c5)
+    expect(vm:run { timeout = 20 }, "break", 0x4c00, 0x3c9)
+    expect(vm:run { timeout = 20 }, "watch", 0x400c, 0x3c5)
+    t.eq(vm:u64(0x8000), 1)
+end)
+
 on("SME: vectors and matrices, on and off", function(open)
     local sme = hv.caps("hvf").sme
     if not sme then

@@ -2,7 +2,10 @@
 /* el2.c - guests that have EL2. That level is then theirs, and the host can only
  * be EL3: of stage 2 of its own there is none, so every instruction is looked at,
  * to know where the guest was when it went where there is no memory. Rights of
- * guest memory are not enforced here, and interrupts are not delivered. */
+ * guest memory are not enforced here, and interrupts are not delivered. On a Mac
+ * the host is above the guest's EL2, and debug exceptions of all its levels are
+ * the host's if it wants them; here EL2 would have to ask for its own. So steps
+ * are counted, and not the library's. */
 #include "engine.h"
 
 static uint64_t vector_offset(uint32_t pstate)
@@ -32,28 +35,47 @@ static void take(struct engine *e)
     engine_set_reg(e, UC_ARM64_REG_PC, vbar + vector_offset(pstate));
 }
 
+/* The guest's own; a step over what was to be executed ends with that. */
+static void taken_by_guest(struct engine *e, unsigned target)
+{
+    if (target == 2)
+        take(e);
+    else
+        el1_take(e, e->syndrome, e->far);
+    if (e->step != STEP_NOT)
+        e->step = STEP_OVER;
+}
+
 /* SMC leaves PC behind it where it goes to EL3. */
 void el2_taken(struct engine *e, unsigned target)
 {
-    if (target >= 3) {
-        if (e->syndrome >> 26 == EC_SMC)
+    unsigned ec = e->syndrome >> 26;
+
+    if (target >= 3 || (ec == EC_BRK && e->v->trap_exceptions)) {
+        if (ec == EC_SMC)
             engine_set_reg(e, UC_ARM64_REG_PC,
                            engine_reg(e, UC_ARM64_REG_PC) - 4);
         hooks_leave(e, LEAVE_EXIT);
     } else if (e->look ||
                atomic_load_explicit(&e->v->cancel, memory_order_relaxed)) {
-        if (e->syndrome >> 26 == EC_SVC || e->syndrome >> 26 == EC_HVC) {
-            if (target == 2)
-                take(e);
-            else
-                el1_take(e, e->syndrome, e->far);
-        }
+        if (ec == EC_SVC || ec == EC_HVC)
+            taken_by_guest(e, target);
+        else if (e->step == STEP_BEGUN)
+            e->step = STEP_READY; /* it comes again */
         hooks_leave(e, LEAVE_BLOCK);
-    } else if (target == 2) {
-        take(e);
     } else {
-        el1_take(e, e->syndrome, e->far);
+        taken_by_guest(e, target);
     }
+}
+
+bool el2_stepped(struct engine *e)
+{
+    if (e->step != STEP_BEGUN && e->step != STEP_OVER)
+        return false;
+    e->step = STEP_OVER;
+    e->syndrome = SYNDROME_STEP;
+    hooks_leave(e, LEAVE_EXIT);
+    return true;
 }
 
 /* ---- where there is no memory --------------------------------------------- */
@@ -105,6 +127,8 @@ void el2_missed(struct engine *e)
     uint32_t opcode = 0, iss = 7 | (e->missed_write ? 1 << 6 : 0);
 
     if (e->missed_fetch) {
+        if (el2_stepped(e))
+            return;
         e->far = engine_reg(e, UC_ARM64_REG_PC);
         e->syndrome = SYNDROME(EC_FETCH_LOWER, 7);
         return;

@@ -134,9 +134,14 @@ static void load_debug(struct engine *e)
     const struct vcpu *v = e->v;
     uint64_t mdscr = v->sys[fake_sysreg_row(SYS_MDSCR_EL1)];
 
-    if (!e->el2)
+    e->step = STEP_NOT;
+    if (!e->el2) {
         engine_set_sys(e, SYS_MDCR_EL2,
                        TPM | TDA | (v->trap_exceptions ? TDE : 0));
+    } else if (v->trap_exceptions && (mdscr & MDSCR_SS)) {
+        e->step = v->cpsr & PSTATE_SS ? STEP_READY : STEP_OVER;
+        mdscr &= ~(uint64_t)MDSCR_SS;
+    }
     engine_set_sys(e, SYS_MDSCR_EL1, mdscr & (MDSCR_SS | MDSCR_KDE));
 }
 
@@ -161,6 +166,9 @@ void engine_store(struct engine *e)
 
     v->pc = engine_reg(e, UC_ARM64_REG_PC);
     v->cpsr = engine_pstate(e);
+    if (e->step != STEP_NOT)
+        v->cpsr = (v->cpsr & ~(uint32_t)PSTATE_SS) |
+                  (e->step == STEP_OVER ? 0u : PSTATE_SS);
     engine_set_reg(e, bank(v->cpsr), engine_reg(e, UC_ARM64_REG_SP));
     v->sp_el0 = engine_reg(e, UC_ARM64_REG_SP_EL0);
     v->sp_el1 = engine_reg(e, UC_ARM64_REG_SP_EL1);

@@ -100,6 +100,9 @@ enum leave {
 
 enum wait { WAIT_NOT, WAIT_WFE, WAIT_WFI };
 
+/* A step that el2.c makes: to be made, under way, made and not yet told. */
+enum step { STEP_NOT, STEP_READY, STEP_BEGUN, STEP_OVER };
+
 enum { STALE = 64, BLOCKS = 1024 };
 
 struct engine {
@@ -149,6 +152,7 @@ struct engine {
     bool trap_fp;  /* or FP instructions, which CPACR_EL1 may not allow */
     uint64_t code_at;
     bool missed, missed_fetch, missed_write; /* el2.c: no memory at ipa */
+    enum step step;
 };
 
 /* ---- engine.c ------------------------------------------------------------- */
@@ -216,6 +220,8 @@ bool debug_decode(const struct engine *e, uint32_t opcode, struct access *a);
 void debug_before(struct engine *e, uint64_t pc);
 void el2_taken(struct engine *e, unsigned target);
 bool el2_hooks(struct engine *e);
+/* Is a step over, before the instruction that is next? Then that is the exit. */
+bool el2_stepped(struct engine *e);
 /* The engine gave up, as there is no memory: describe that. */
 void el2_missed(struct engine *e);
 

@@ -178,9 +178,13 @@ static void on_code(uc_engine *uc, uint64_t va, uint32_t size, void *ctx)
     (void)uc, (void)size;
     if (e->exception == 0 || e->leave != LEAVE_NOT)
         return;
+    if (el2_stepped(e))
+        return;
     e->code_at = va;
     if (e->watching)
         debug_before(e, va);
+    if (e->step == STEP_READY && e->leave == LEAVE_NOT)
+        e->step = STEP_BEGUN;
     if (e->leave == LEAVE_NOT && e->trap_fp && !may_fp(e) &&
         walk_instruction(e, va, &opcode) && is_fp(opcode)) {
         e->syndrome = SYNDROME(EC_FP, 0x1e00000);
@@ -228,8 +232,11 @@ static bool step_is_over(struct engine *e)
     unsigned ec = e->syndrome >> 26;
     uint64_t mdscr = 0;
 
-    if ((ec != EC_FETCH_LOWER && ec != EC_FETCH) || !e->v->trap_exceptions ||
-        (engine_pstate(e) & PSTATE_SS))
+    if (ec != EC_FETCH_LOWER && ec != EC_FETCH)
+        return false;
+    if (e->el2)
+        return el2_stepped(e);
+    if (!e->v->trap_exceptions || (engine_pstate(e) & PSTATE_SS))
         return false;
     engine_sys(e, SYS_MDSCR_EL1, &mdscr);
     if (!(mdscr & MDSCR_SS))
@@ -252,7 +259,7 @@ static void on_exception(uc_engine *uc, uint32_t nr, void *ctx)
         return;
     }
     target = engine_exception(e);
-    if (waited_in_step(e) || (!e->el2 && step_is_over(e)))
+    if (waited_in_step(e) || step_is_over(e))
         return;
     e->wait = WAIT_NOT;
     if (e->el2) {

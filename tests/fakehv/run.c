@@ -168,6 +168,8 @@ static bool left(struct vcpu *v)
         idle(v);
         return false;
     default:
+        if (e->step == STEP_BEGUN)
+            e->step = STEP_OVER;
         if (fake_turn_wanted() > 0) {
             fake_turn_give();
             fake_turn_take(false);

@@ -94,6 +94,68 @@ static void waiting_and_canceled(void)
     shut_down();
 }
 
+/* Is it over, with PC there? */
+static void step_to(uint64_t pc, int line)
+{
+    set(HV_REG_CPSR, get(HV_REG_CPSR) | 1 << 21);
+    run_until(0xcb000022, pc, line);
+    check(!(get(HV_REG_CPSR) >> 21 & 1), "PSTATE.SS", line);
+}
+
+#define STEP_TO(pc) step_to((pc), __LINE__)
+
+/* Steps, BRK and breakpoints are the host's at every level, whatever the guest has
+ * masked; also where what is stepped over ends in an exception of the guest's, or
+ * where there is no memory. */
+static void debugged(void)
+{
+    el2_boot();
+    PUT(CODE, 0xd2800020, /* mov x0, #1 */
+        0xd40000a2,       /* hvc #5 */
+        0xd42000e0,       /* brk #7 */
+        0xd61f0000,       /* br x0 */
+        0x14000000 /* b . */);
+    PUT(0x8400, 0xd69f03e0 /* eret */);
+    OK(hv_vcpu_set_trap_debug_exceptions(cpu, true));
+    set_sys(HV_SYS_REG_MDSCR_EL1, 1);
+    set_sys(HV_SYS_REG_HCR_EL2, UINT64_C(1) << 31);
+    STEP_TO(CODE + 4);
+    STEP_TO(0x8400);
+    CHECK((get(HV_REG_CPSR) & 0x3df) == EL2H);
+    STEP_TO(CODE + 8);
+    CHECK((get(HV_REG_CPSR) & 0x3df) == EL1H);
+    RUN_UNTIL(0xcb000022, CODE + 8); /* without PSTATE.SS: it was made */
+    set(HV_REG_CPSR, EL1H | 1 << 21);
+    RUN_UNTIL(0xf2000007, CODE + 8);
+    set(HV_REG_PC, CODE + 12);
+    set(HV_REG_X0, 0x40000000);
+    STEP_TO(0x40000000);
+    set(HV_REG_PC, CODE + 12);
+    set(HV_REG_CPSR, EL2H);
+    STEP_TO(0x40000000);
+    set(HV_REG_PC, CODE + 16);
+    STEP_TO(CODE + 16);
+    OK(hv_vcpus_exit(&cpu, 1)); /* is told, and the step is still to be made */
+    set(HV_REG_CPSR, EL2H | 1 << 21);
+    set(HV_REG_PC, CODE);
+    RUN_TO(HV_EXIT_REASON_CANCELED);
+    CHECK(get(HV_REG_CPSR) >> 21 & 1 && get(HV_REG_PC) == CODE);
+    RUN_UNTIL(0xcb000022, CODE + 4);
+    set_sys(HV_SYS_REG_MDSCR_EL1, 1 << 15);
+    set_sys(HV_SYS_REG_DBGBVR0_EL1, CODE + 16);
+    set_sys(HV_SYS_REG_DBGBCR0_EL1, 0x1e7);
+    set(HV_REG_PC, CODE + 16);
+    RUN_UNTIL(0xc2000022, CODE + 16);
+    OK(hv_vcpu_set_trap_debug_exceptions(cpu, false));
+    set(HV_REG_CPSR, EL1H);
+    set(HV_REG_PC, CODE + 8);
+    set_sys(HV_SYS_REG_VBAR_EL1, 0x9000);
+    set_sys(HV_SYS_REG_DBGBCR0_EL1, 0);
+    PUT(0x9200, 0xd4000123 /* smc #9 */);
+    RUN_UNTIL(0x5e000009, 0x9200); /* BRK is the guest's */
+    shut_down();
+}
+
 static void list_registers(void)
 {
     hv_gic_config_t config;
@@ -192,6 +254,8 @@ int main(void)
          RETURNS);
     test("EL2: its registers, and where there is no memory", at_el2, RETURNS);
     test("EL2: WFI, and a cancel", waiting_and_canceled, RETURNS);
+    test("EL2: steps, BRK and breakpoints are the host's at each level",
+         debugged, RETURNS);
     test("ICH and ICV registers; eight list registers", list_registers,
          RETURNS);
     test("SME: lengths, states, what a change of mode clears", sme, RETURNS);
