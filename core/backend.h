@@ -95,6 +95,7 @@ struct vmm {
     struct loop *loop;       /* the run under way, or NULL (loop.c) */
     struct vmm_cpu *current; /* whose exit callback is running, or NULL */
     bool closing;            /* vmm_close() came during that run */
+    bool ran;                /* there has been a run, of one vCPU at least */
 };
 
 /* What is done with a GIC; see vmm.h. open() puts into vm->gic the addresses it

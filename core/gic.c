@@ -321,9 +321,19 @@ int vmm_gic_save(struct vmm *vm, void *to, size_t *size)
     return vm->ops->gic->save(vm, to, size);
 }
 
+/* A host takes it for what vCPUs begin with, so it wants all of them there, and
+ * none of them on its way. */
 int vmm_gic_restore(struct vmm *vm, const void *from, size_t size)
 {
     int rc = check_still(vm, "restore");
 
-    return rc < 0 ? rc : vm->ops->gic->restore(vm, from, size);
+    if (rc < 0)
+        return rc;
+    if (vm->cpus == 0)
+        return vmm_fail(VMM_ESTATE, "gic: restore: make the vcpus first");
+    if (vm->ran)
+        return vmm_fail(VMM_ESTATE,
+                        "gic: restore: a vcpu of this machine has run: do it "
+                        "before, or in another machine");
+    return vm->ops->gic->restore(vm, from, size);
 }

@@ -419,6 +419,7 @@ static int begin(struct vmm *vm, struct vmm_cpu *cpu, struct loop *l)
         if (l->run->meters)
             l->cpu[i]->meter = &l->run->meters[l->cpu[i]->index];
     }
+    vm->ran = true;
     l->locking = vm->ops->threads && l->cpus > 1;
     pthread_mutex_init(&l->lock, NULL);
     return 0;
@@ -522,6 +523,7 @@ int vmm_enter(struct vmm_cpu *cpu, struct vmm_exit *exit)
         return rc;
     atomic_fetch_and(&cpu->poke, KICKED);
     cpu->slice = 0;
+    cpu->vm->ran = true;
     rc = enter(cpu);
     if (rc == 0 && cpu->exit.kind == VMM_KICK)
         atomic_fetch_and(&cpu->poke, ~(unsigned)KICKED);

@@ -522,7 +522,8 @@ int vmm_gic_get(struct vmm *vm, vmm_reg reg, uint64_t *value);
 int vmm_gic_set(struct vmm *vm, vmm_reg reg, uint64_t value);
 
 /* Its state but for vCPUs' interfaces, in the host's own format, while the machine
- * does not run. Sizes as with vmm_get_bytes(). Restored before vCPUs have run. */
+ * does not run. Sizes as with vmm_get_bytes(). Restored when all vCPUs are there and
+ * before any has run, else VMM_ESTATE; a reset does not change that. */
 int vmm_gic_save(struct vmm *vm, void *to, size_t *size);
 int vmm_gic_restore(struct vmm *vm, const void *from, size_t size);
 

@@ -240,6 +240,35 @@ t.on("arm64", "its state is saved and restored; reset", function(open)
     t.raises(function() gic:restore(1) end, "what gic:save() gave expected, got number")
 end)
 
+t.on("arm64", "its state is restored with vcpus, and before any of them has run", function(open)
+    local RAN = "gic: restore: a vcpu of this machine has run: do it before, or in another machine"
+    for _, enter in ipairs { "run", "enter", "step" } do
+        local vm, gic = with_gic(open)
+        vm:load(0x4000, hv.asm "hvc #1\n nop\n b .")
+        local cpu = vm:vcpu { pc = 0x4000 }
+        vm:vcpu { pc = 0x4008 }
+        gic.gicd_isenabler2 = 0x1234
+        local state = gic:save()
+        gic:restore(state)
+        cpu[enter](cpu)
+        gic.gicd_isenabler2 = 0x8000
+        t.raises(function() gic:restore(state) end, RAN)
+        t.eq(gic.gicd_isenabler2, 0x9234)
+        gic:reset() -- which does not take back that it has run
+        t.raises(function() gic:restore(state) end, RAN)
+        t.eq({ gic.gicd_isenabler2, gic:save() ~= state }, { 0, true })
+        vm:close()
+        vm, gic = with_gic(open)
+        t.raises(function() gic:restore(state) end, "gic: restore: make the vcpus first")
+        vm:vcpu()
+        vm:vcpu()
+        gic:reset()
+        gic:restore(state)
+        t.eq(gic.gicd_isenabler2, 0x1234)
+        vm:close()
+    end
+end)
+
 t.on("arm64", "what was pending in one machine comes in another", function(open)
     local vm, gic = with_gic(open)
     vm:vcpu()

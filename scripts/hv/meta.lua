@@ -360,7 +360,8 @@ function gic:reset() end
 function gic:save() end
 
 --- What gic:save() gave, into the GIC of a machine with as many vCPUs, none of which
---- has run. Raises when it is something else, or another host's.
+--- has ever run (gic:reset() or not). Raises otherwise, and when it is something else,
+--- or another host's.
 ---@param state string
 function gic:restore(state) end
 
