@@ -15,6 +15,9 @@ int vmm_cpu_open(struct vmm *vm, struct vmm_cpu **result)
     if (vm->loop)
         return vmm_fail(VMM_ESTATE, "vcpu: the machine is running: add vcpus "
                                     "before it runs");
+    if (vm->gic.ranges && vm->ran) /* whose guests know how many there are */
+        return vmm_fail(VMM_ESTATE, "vcpu: the machine has a gic, and has run: "
+                                    "make its vcpus before that");
     if (vm->cpus == VMM_MAX_CPUS)
         return vmm_fail(VMM_EINVAL, "vcpu: a machine has at most %d",
                         VMM_MAX_CPUS);

@@ -68,9 +68,13 @@ t.on("arm64", "it is made once, before vcpus, and knows where it is", function(o
              "gic: the machine has one")
     t.raises(function() vm:map { at = GICD, size = "64K" } end,
              "overlaps the gic's distributor at 0x8000000")
-    local cpu = vm:vcpu()
+    vm:load(0x4000, hv.asm "hvc #1")
+    local cpu = vm:vcpu { pc = 0x4000 }
     t.eq(cpu.gicr_base, GICR)
     t.raises(function() cpu.gicr_base = 0 end, "gicr_base: it can only be read")
+    vm:run()
+    t.raises(function() vm:vcpu() end, "vcpu: the machine has a gic, and has run: make its vcpus "
+        .. "before that")
     vm:close()
     t.eq(tostring(gic), "gic (closed)")
     t.raises(function() return gic.gicd_ctlr end, "the machine is closed")
