@@ -85,8 +85,10 @@ struct hvf_cpu { /* vmm_cpu.host */
         uint64_t value, control;
     } own_break[VMM_MAX_BREAK], own_watch[VMM_MAX_WATCH];
     bool shadow; /* the guest's accesses to all of these come to us */
-    bool broke;  /* the last exit was VMM_BREAK at broke_at */
+    bool broke;  /* what is at broke_at was told, and is still to be executed */
     uint64_t broke_at;
+    bool passing;     /* that is being done */
+    uint64_t step_at; /* where a step began */
 };
 
 enum { /* system registers that several places name */
@@ -158,8 +160,8 @@ int hvf_line_at(struct vmm_cpu *cpu, enum vmm_line line, bool *level);
 int hvf_answer(struct vmm_cpu *cpu, const struct vmm_exit *exit);
 void hvf_kick(struct vmm_cpu *cpu);
 void hvf_timer_close(struct hvf_cpu *h); /* before the vCPU goes */
-/* Enter the guest once. 0: *exit says why it was left; VMM_NONE: it goes on. */
-int hvf_enter(struct hvf_cpu *h, struct vmm_exit *exit);
+/* Be in the guest until there is an exit to tell. */
+int hvf_go_on(struct hvf_cpu *h, struct vmm_exit *exit);
 
 /* ---- hvf_trap.c ---------------------------------------------------------- */
 
@@ -169,16 +171,15 @@ bool hvf_trap(struct hvf_cpu *h, const struct vmm_exit *exit, unsigned rt);
 /* ---- hvf_debug.c --------------------------------------------------------- */
 
 int hvf_debug(struct vmm_cpu *cpu);
-/* Arm what the debugger wants for one entry, and take it back after it. */
-void hvf_debug_begin(struct hvf_cpu *h, bool step);
-void hvf_debug_end(struct hvf_cpu *h);
+/* In the guest: is there to be a step, and is it made? */
+bool hvf_debug_stepped(const struct hvf_cpu *h);
 /* Is the access in *exit to a debug register that is lent out? Then it is done to
  * what the guest believes to be there, with Xt. */
 bool hvf_debug_access(struct hvf_cpu *h, const struct vmm_exit *exit,
                       unsigned rt);
-/* Before the first entry of a run: past the breakpoint that ended the last. Of an
- * exit: what the debugger has to do with it. */
+/* As a run begins: past the breakpoint that ended the last. Then, if that is no
+ * exit: hvf_go_on() with what the debugger wants armed. */
 int hvf_debug_pass(struct hvf_cpu *h, struct vmm_exit *exit);
-int hvf_debug_exit(struct hvf_cpu *h, struct vmm_exit *exit);
+int hvf_debug_run(struct hvf_cpu *h, struct vmm_exit *exit);
 
 #endif

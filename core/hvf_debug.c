@@ -86,55 +86,79 @@ static void arm(struct hvf_cpu *h, bool on)
 
 /* While they are lent, the guest would see them and overwrite them; unless it is
  * the script that answers for them all. */
-static void set_shadow(struct hvf_cpu *h, bool on)
+static hv_return_t set_shadow(struct hvf_cpu *h, bool on)
 {
     bool asked = false;
+    hv_return_t rc = HV_SUCCESS;
 
     if (on)
-        h->call->vcpu_get_trap_debug_reg_accesses(h->id, &asked);
-    if (on ? !asked : h->shadow)
-        h->call->vcpu_set_trap_debug_reg_accesses(h->id, on);
-    h->shadow = on && !asked;
+        rc = h->call->vcpu_get_trap_debug_reg_accesses(h->id, &asked);
+    if (rc == HV_SUCCESS && (on ? !asked : h->shadow))
+        rc = h->call->vcpu_set_trap_debug_reg_accesses(h->id, on);
+    h->shadow = on && !asked && rc == HV_SUCCESS;
+    return rc;
+}
+
+/* And what traps to the host, whatever the guest makes of it. */
+static hv_return_t set_traps(struct hvf_cpu *h, bool on)
+{
+    hv_return_t rc = set_shadow(h, on), other = HV_SUCCESS;
+
+    if (!h->cpu->debug.trap)
+        other = h->call->vcpu_set_trap_debug_exceptions(h->id, on);
+    return rc == HV_SUCCESS ? other : rc;
 }
 
 /* `points`: with breakpoints and watchpoints. */
-static void begin(struct hvf_cpu *h, bool step, bool points)
+static int begin(struct hvf_cpu *h, bool step, bool points)
 {
     const struct vmm_debug *d = &h->cpu->debug;
+    hv_return_t rc;
 
     points = points && (d->breaks > 0 || d->watches > 0);
     if (!step && !points)
-        return;
-    if (!d->trap)
-        h->call->vcpu_set_trap_debug_exceptions(h->id, true);
-    set_shadow(h, true);
+        return 0;
+    rc = set_traps(h, true);
+    if (rc != HV_SUCCESS) {
+        set_traps(h, false);
+        return hvf_fail("debug", rc);
+    }
     h->tracing = true;
     h->mdscr = hvf_sys(h, HVF_MDSCR_EL1);
     h->added = (step ? MDSCR_SS : 0u) | (points ? MDSCR_MDE : 0u);
     hvf_set_sys(h, HVF_MDSCR_EL1, h->mdscr | h->added);
     if (points)
         arm(h, true);
-    if (step)
+    if (step) {
+        h->step_at = hvf_reg(h, HV_REG_PC);
         hvf_set_reg(h, HV_REG_CPSR, hvf_reg(h, HV_REG_CPSR) | CPSR_SS);
+    }
+    return 0;
 }
 
-void hvf_debug_begin(struct hvf_cpu *h, bool step)
+/* What the run has come to is `rc`. */
+static int end(struct hvf_cpu *h, int rc)
 {
-    begin(h, step, true);
-}
+    hv_return_t err;
 
-void hvf_debug_end(struct hvf_cpu *h)
-{
     if (!h->tracing)
-        return;
+        return rc;
     if (h->armed)
         arm(h, false);
     hvf_set_sys(h, HVF_MDSCR_EL1, h->mdscr);
     hvf_set_reg(h, HV_REG_CPSR, hvf_reg(h, HV_REG_CPSR) & ~(uint64_t)CPSR_SS);
-    set_shadow(h, false);
-    if (!h->cpu->debug.trap)
-        h->call->vcpu_set_trap_debug_exceptions(h->id, false);
     h->tracing = false;
+    err = set_traps(h, false);
+    return rc == 0 && err != HV_SUCCESS ? hvf_fail("debug", err) : rc;
+}
+
+/* The processor clears PSTATE.SS as it executes the instruction; where the host
+ * completes that, PC is past it. */
+bool hvf_debug_stepped(const struct hvf_cpu *h)
+{
+    return h->tracing && h->added & MDSCR_SS &&
+           !(hvf_reg(h, HV_REG_CPSR) & CPSR_SS &&
+             hvf_reg(h, HV_REG_PC) == h->step_at);
 }
 
 /* What the guest has in a register that is lent out; NULL: it is not. */
@@ -187,23 +211,22 @@ bool hvf_debug_access(struct hvf_cpu *h, const struct vmm_exit *exit,
 
 /* ---- past a breakpoint, and past a watched access ------------------------ */
 
-/* One instruction, with no point armed. What it exits with, if that is more than
- * the step itself. */
+/* One instruction, with no point armed, and before any interrupt. What it exits
+ * with, if that is more than the step itself: a kick or the timer may come first,
+ * and then it is still to be passed. */
 static int step_over(struct hvf_cpu *h, struct vmm_exit *exit)
 {
-    int rc;
+    int rc = begin(h, true, false);
 
-    *exit = (struct vmm_exit){0};
-    begin(h, true, false);
-    do
-        rc = hvf_enter(h, exit);
-    while (rc == 0 && exit->kind == VMM_NONE &&
-           exit->reason != HV_EXIT_REASON_EXCEPTION && !vmm_poked(h->cpu));
-    hvf_debug_end(h);
-    if (rc == 0 && exit->kind == VMM_NONE &&
-        exit->reason != HV_EXIT_REASON_EXCEPTION)
-        exit->kind = VMM_KICK;
-    else if (exit->kind == VMM_STEP && !h->cpu->debug.step)
+    if (rc < 0)
+        return rc;
+    h->passing = true;
+    rc = hvf_go_on(h, exit);
+    h->passing = false;
+    h->broke = !hvf_debug_stepped(h);
+    h->broke_at = h->step_at;
+    rc = end(h, rc);
+    if (exit->kind == VMM_STEP && !h->cpu->debug.step)
         exit->kind = VMM_NONE;
     return rc;
 }
@@ -230,17 +253,23 @@ static int watched(struct hvf_cpu *h, struct vmm_exit *exit)
     vmm_let_go(h->cpu);
     vmm_arm64_watched(h->cpu, known ? &word : NULL, &hit);
     rc = step_over(h, &h->held);
+    if (h->held.kind == VMM_KICK) /* it is still there for the next run */
+        h->held.kind = VMM_NONE;
     *exit = hit;
     return rc;
 }
 
-int hvf_debug_exit(struct hvf_cpu *h, struct vmm_exit *exit)
+int hvf_debug_run(struct hvf_cpu *h, struct vmm_exit *exit)
 {
-    if (exit->kind == VMM_WATCH)
+    int rc = begin(h, h->cpu->debug.step, true);
+
+    if (rc == 0)
+        rc = end(h, hvf_go_on(h, exit));
+    if (rc == 0 && exit->kind == VMM_WATCH)
         return watched(h, exit);
-    h->broke = exit->kind == VMM_BREAK;
+    h->broke = rc == 0 && exit->kind == VMM_BREAK;
     if (h->broke)
         h->broke_at = hvf_reg(h, HV_REG_PC);
-    return 0;
+    return rc;
 }
 #endif

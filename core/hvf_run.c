@@ -214,22 +214,36 @@ void hvf_timer_close(struct hvf_cpu *h)
         vmm_watchdog_stop(&h->tick);
 }
 
-static void unmask_timer(struct hvf_cpu *h)
+static hv_return_t unmask_timer(struct hvf_cpu *h)
 {
     const uint64_t asserted = CNTV_ENABLE | CNTV_ISTATUS;
+    hv_return_t rc;
     uint64_t ctl;
 
     if (!h->fired)
-        return;
+        return HV_SUCCESS;
     ctl = hvf_sys(h, CNTV_CTL_EL0);
     if ((ctl & (asserted | CNTV_IMASK)) == asserted &&
         hvf_sys(h, CNTV_CVAL_EL0) == h->fired_at) {
         start_ticking(h);
-        return;
+        return HV_SUCCESS;
     }
-    h->call->vcpu_set_vtimer_mask(h->id, false);
-    h->fired = false;
+    rc = h->call->vcpu_set_vtimer_mask(h->id, false);
+    h->fired = rc != HV_SUCCESS;
     stop_ticking(h);
+    return rc;
+}
+
+/* They are up for one entry at a time. One that the guest took on its way past a
+ * breakpoint would bring it there again. */
+static hv_return_t raise_lines(const struct hvf_cpu *h)
+{
+    hv_return_t rc = HV_SUCCESS;
+
+    for (uint32_t i = VMM_IRQ; i <= VMM_FIQ && rc == HV_SUCCESS; i++)
+        if (h->line[i])
+            rc = h->call->vcpu_set_pending_interrupt(h->id, i, !h->passing);
+    return rc;
 }
 
 /* The addresses mean something for aborts and watchpoints only. */
@@ -240,14 +254,16 @@ static bool has_address(uint64_t syndrome)
     return ec == EC_FETCH || ec == EC_DATA || ec == EC_WATCHPOINT;
 }
 
-int hvf_enter(struct hvf_cpu *h, struct vmm_exit *exit)
+/* Enter the guest once. 0: *exit says why it was left; VMM_NONE: it goes on. */
+static int enter(struct hvf_cpu *h, struct vmm_exit *exit)
 {
-    hv_return_t rc;
+    hv_return_t rc = raise_lines(h);
 
-    for (uint32_t i = VMM_IRQ; i <= VMM_FIQ; i++)
-        if (h->line[i]) /* for one run at a time */
-            h->call->vcpu_set_pending_interrupt(h->id, i, true);
-    unmask_timer(h);
+    if (rc != HV_SUCCESS)
+        return hvf_fail("line", rc);
+    rc = unmask_timer(h);
+    if (rc != HV_SUCCESS)
+        return hvf_fail("vtimer_mask", rc);
     rc = h->call->vcpu_run(h->id);
     if (rc != HV_SUCCESS)
         return hvf_fail("run", rc);
@@ -269,7 +285,7 @@ int hvf_enter(struct hvf_cpu *h, struct vmm_exit *exit)
 
 /* An exit that is no more than a signal, or a kick from before: go on, but not
  * for ever. */
-static int go_on(struct hvf_cpu *h, struct vmm_exit *exit)
+int hvf_go_on(struct hvf_cpu *h, struct vmm_exit *exit)
 {
     unsigned unknown = 0;
 
@@ -281,10 +297,10 @@ static int go_on(struct hvf_cpu *h, struct vmm_exit *exit)
             return 0;
         }
         *exit = (struct vmm_exit){0};
-        rc = hvf_enter(h, exit);
+        rc = enter(h, exit);
         if (rc < 0 || exit->kind != VMM_NONE)
             return rc;
-        if (exit->reason == HV_EXIT_REASON_EXCEPTION && h->cpu->debug.step) {
+        if (exit->reason == HV_EXIT_REASON_EXCEPTION && hvf_debug_stepped(h)) {
             exit->kind = VMM_STEP; /* over what concerns nobody else */
             return 0;
         }
@@ -317,13 +333,10 @@ static int run(void *arg)
         return 0;
     }
     rc = hvf_debug_pass(h, exit);
-    if (rc < 0 || exit->kind != VMM_NONE)
-        return rc;
-    hvf_debug_begin(h, h->cpu->debug.step);
-    rc = go_on(h, exit);
-    hvf_debug_end(h);
+    if (rc == 0 && exit->kind == VMM_NONE)
+        rc = hvf_debug_run(h, exit);
     stop_ticking(h);
-    return rc < 0 ? rc : hvf_debug_exit(h, exit);
+    return rc;
 }
 
 /* Core's loop is on the vCPU's thread; its single entries are not. */

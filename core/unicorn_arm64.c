@@ -354,6 +354,7 @@ static int run(struct vmm_cpu *cpu, struct vmm_exit *exit)
     if (e->stepping)
         a64_step_end(e);
     a64_watch_end(e);
+    e->broke |= e->pass; /* it has not got so far */
     return 0;
 }
 

@@ -123,6 +123,51 @@ on("breakpoints of the host leave the guest's debug registers as they were", fun
     t.eq({ cpu.x2, cpu.x3 }, { 0x1234, 0x1000 })
 end)
 
+-- Loops over a store at 0x1004 to x3, and counts in x2.
+local function stores(open)
+    return guest(open, [[
+loop:   add   x2, x2, #1
+        str   x2, [x3]
+        cmp   x2, x4
+        b.ne  loop
+        hvc   #0
+    ]], { x3 = 0x4000 })
+end
+
+on("a breakpoint is stopped at once, whatever else ends the run on the way past it", function(open)
+    local vm, cpu = stores(open)
+    cpu.x4 = 3
+    cpu:breakpoint(0x1004)
+    for i = 1, 3 do
+        t.eq({ vm:run({ timeout = 10 }).kind, cpu.x2, vm:u64(0x4000) }, { "break", i, i - 1 })
+        cpu:kick()
+        t.eq({ vm:run({ timeout = 10 }).kind, cpu.x2 }, { "kick", i })
+        cpu:kick()
+        t.eq({ cpu:enter().kind, cpu.x2 }, { "kick", i })
+    end
+    t.eq({ vm:run({ timeout = 10 }).kind, vm:u64(0x4000) }, { "hvc", 3 })
+end)
+
+on("breakpoints and watchpoints are told once each, with time limits in between", function(open)
+    for _, kind in ipairs { "break", "watch" } do
+        local vm, cpu = stores(open)
+        cpu.x4 = t.fewer(300)
+        if kind == "break" then
+            cpu:breakpoint(0x1004)
+        else
+            cpu:watchpoint(0x4000, 8, "w")
+        end
+        local told, stops = 0, 0
+        repeat
+            local e = vm:run { timeout = 0.0002 }
+            told = told + (e.kind == kind and 1 or 0)
+            stops = stops + (e.kind == "timeout" and 1 or 0)
+        until e.kind == "hvc" or told > cpu.x2
+        t.eq({ told, cpu.x2, vm:u64(0x4000) }, { cpu.x4, cpu.x4, cpu.x4 })
+        vm:close()
+    end
+end)
+
 on("code written by the host is the code that runs", function(open)
     local vm, cpu = guest(open, "again: mov x2, #1\n hvc #0\n b again")
     for i = 1, 50 do

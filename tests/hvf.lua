@@ -164,6 +164,24 @@ el2:    .org  el2 + 0x400
     t.eq(vm:u64(0x8000), 1)
 end)
 
+on("on the way past a breakpoint the timer fires once, and an interrupt waits", function(open)
+    local vm, cpu = t.guest(open, { arm64 = [[
+        nop
+        add   x2, x2, #1
+        hvc   #1
+    ]] })
+    vm:load(0x4280, hv.asm "mov x3, x2\n hvc #2")
+    cpu.vbar_el1 = 0x4000
+    cpu:breakpoint(0x1004)
+    t.eq({ vm:run({ timeout = 20 }).kind, cpu.pc }, { "break", 0x1004 })
+    cpu.cntv_cval_el0, cpu.cntv_ctl_el0 = 0, 1
+    t.eq({ vm:run({ timeout = 20 }).kind, cpu.pc, cpu.x2 }, { "timer", 0x1004, 0 })
+    cpu.cpsr = 0x345 -- IRQ is not masked
+    cpu:irq(true)
+    local exit = vm:run { timeout = 20 }
+    t.eq({ exit.kind, exit.imm, cpu.x3, cpu.elr_el1 }, { "hvc", 2, 1, 0x1008 })
+end)
+
 on("SME: vectors and matrices, on and off", function(open)
     local sme = hv.caps("hvf").sme
     if not sme then
@@ -266,6 +284,30 @@ t.test("inside a virtual machine, and under Rosetta: which of them, and unicorn 
         t.ok(err:find("hvf: " .. why, 1, true), err)
         status, out = with(switch, "-e", "print(require 'hv'.vm().backend)")
         t.eq({ status, out }, { 0, "unicorn\n" })
+    end
+end)
+
+t.test("what fails around an entry is the run's error", function()
+    for name, case in pairs {
+        hv_vcpu_set_vtimer_mask = { "vtimer_mask", [[
+            cpu.cntv_cval_el0, cpu.cntv_ctl_el0 = 0, 1
+            assert(vm:run().kind == "timer")
+            cpu.cntv_ctl_el0 = 0
+        ]] },
+        hv_vcpu_set_trap_debug_reg_accesses = { "debug", "cpu:breakpoint(16)" },
+    } do
+        local status, out, err = with(("FAKE_HV_FAIL=%s=0xfae94001"):format(name), "-e", [[
+            local hv = require "hv"
+            local vm = hv.vm { backend = "hvf", memory = "64K" }
+            vm:load(0, hv.asm "hvc #0")
+            local cpu = vm:vcpu { pc = 0 }
+        ]] .. case[2] .. [[
+            for _ = 1, 2 do -- as often as it fails
+                print(select(2, pcall(vm.run, vm)))
+            end
+            print(cpu.pc, cpu.mdscr_el1, cpu.trap_debug)]])
+        local why = "hvf: " .. case[1] .. ": HV_ERROR: the framework does not say why\n"
+        t.eq({ status, out, err }, { 0, why .. why .. "0\t0\tfalse\n", "" })
     end
 end)
 
