@@ -78,7 +78,7 @@ struct kvm_arm64 {
     /* debugging */
     bool told;         /* the kernel knows what the debugger wants, */
     bool step, points; /* and that much of it */
-    bool broke;        /* the last exit was VMM_BREAK at broke_at */
+    bool broke; /* what is at broke_at was told, and is still to be executed */
     uint64_t broke_at;
 };
 

@@ -94,14 +94,19 @@ int kvm_arm64_arm(struct kvm_arm64 *a, bool step, bool points)
 /* ---- past a breakpoint, and past a watched access ------------------------ */
 
 /* One instruction, with no point armed. What it exits with, if that is more than
- * the step itself. */
+ * the step itself: a kick or the timer may come first, and then it is still to be
+ * passed. */
 static int step_over(struct kvm_arm64 *a, struct vmm_exit *exit)
 {
+    uint64_t at = kvm_arm64_pc(a);
     int rc = kvm_arm64_arm(a, true, false);
 
     *exit = (struct vmm_exit){0};
     while (rc == 0 && exit->kind == VMM_NONE && exit->reason == 0)
         rc = kvm_arm64_enter(a, exit);
+    a->broke = rc == 0 && (exit->kind == VMM_KICK || exit->kind == VMM_TIMER) &&
+               kvm_arm64_pc(a) == at;
+    a->broke_at = at;
     if (exit->kind == VMM_STEP && !a->cpu->debug.step)
         exit->kind = VMM_NONE;
     return rc;
@@ -126,6 +131,8 @@ static int watched(struct kvm_arm64 *a, struct vmm_exit *exit)
 
     vmm_arm64_watched(a->cpu, known ? &word : NULL, &hit);
     rc = step_over(a, &a->held);
+    if (a->held.kind == VMM_KICK) /* it is still there for the next run */
+        a->held.kind = VMM_NONE;
     *exit = hit;
     return rc;
 }
