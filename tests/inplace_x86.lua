@@ -323,7 +323,8 @@ end)
 
 on("the privilege level, by the handler", function(open)
     for _, door in ipairs { "out %al, $0xe8", "out %al, $0x40" } do
-        local vm, cpu = guest(open, "again: " .. door .. "\n inc %ebx\n jmp again",
+        -- Counted in memory: kvm-amd resets a vCPU that has shut down.
+        local vm = guest(open, "again: " .. door .. "\n incl 0x9000\n jmp again",
             { rax = 7 }, 32)
         local calls = 0
         local function change(c)
@@ -343,11 +344,12 @@ on("the privilege level, by the handler", function(open)
         vm:hypercall(7, function(c) change(c) end)
         vm:attach { port = PORT, write = function(_, _, _, c) change(c) end }
         local e = vm:run { timeout = 10 } -- #GP, and there is no IDT
-        t.eq({ e.kind, calls, cpu.rbx }, { "shutdown", 3, 3 }, door)
+        t.eq({ e.kind, calls, vm:u32(0x9000) }, { "shutdown", 3, 3 }, door)
     end
 end)
 
 on("breakpoints and watchpoints behind an out", function(open, backend)
+    t.debugs(backend, "x86_64")
     after(open, "DOOR\n mov $1, %ebx\n hlt", function(_, c) c:breakpoint(c.rip) end,
         function(vm, cpu, e, door)
             t.eq({ e.kind, vm:u8(cpu.rip), cpu.rbx }, { "break", 0xbb, 0 }, door)

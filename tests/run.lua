@@ -19,6 +19,7 @@
 --   t.raises(fn, text)          fn raises, and the message has `text` in it
 --   t.skip(why)                 give this test up
 --   t.hypercalls(backend)       the same, where the guest's own do not arrive
+--   t.debugs(backend, arch)     the same, where the processor does not debug guests
 --   t.run(argv [, input])       run a program --> status, stdout, stderr
 --   t.hvlua                     the program under test, t.folder its folder
 --   t.sanitized                 is it built with a sanitizer?
@@ -233,6 +234,15 @@ function t.hypercalls(b)
     local why = no_hypercalls(b)
     if why then
         t.skip(why)
+    end
+end
+
+-- Skip where KVM is asked for what QEMU's processor does not have: at VMRUN 7.2 only
+-- copies DR7, so that no breakpoint is armed, and INT3 is none of the exceptions of
+-- which it asks KVM.
+function t.debugs(backend, arch)
+    if backend == "kvm" and arch == "x86_64" and os.getenv "HVLUA_NESTED" then
+        t.skip "QEMU 7.2 looks at no debug register of KVM's, and does not ask it about INT3"
     end
 end
 
