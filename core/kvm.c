@@ -409,6 +409,7 @@ int kvm_vcpu_open(struct kvm_machine *m, struct kvm_vcpu *v)
 
 void kvm_vcpu_close(struct kvm_vcpu *v)
 {
+    kvm_time_close(v);
     if (v->run)
         munmap(v->run, v->machine->run_size);
     if (v->fd >= 0)
@@ -496,6 +497,22 @@ int kvm_enter(struct vmm_cpu *cpu)
         rc = kvm_enter_till_signal(cpu);
     while (rc == KVM_INTERRUPTED && !vmm_poked(cpu));
     return rc;
+}
+
+int kvm_enter_for(struct vmm_cpu *cpu, uint64_t ns)
+{
+    struct kvm_vcpu *v = cpu->host;
+    bool late = false;
+    int rc = kvm_time_start(v, ns);
+
+    if (rc < 0)
+        return rc;
+    do {
+        rc = kvm_enter_till_signal(cpu);
+        late = rc == KVM_INTERRUPTED && kvm_time_is_up(v);
+    } while (rc == KVM_INTERRUPTED && !late && !vmm_poked(cpu));
+    kvm_time_stop(v);
+    return late && !vmm_poked(cpu) ? KVM_LATE : rc;
 }
 
 int kvm_enter_once(struct kvm_vcpu *v, bool complete)

@@ -35,6 +35,11 @@ struct kvm_vcpu {
     _Atomic bool signalled; /* the signal is on its way for this entry */
     _Atomic bool inside;    /* KVM_RUN is under way, or about to be */
     _Atomic unsigned kicks; /* how many threads are at kicking it */
+    /* kvm_time.c */
+    bool timed; /* it has a timer, which signals this thread: */
+    int timer;
+    pthread_t timed_thread;
+    uint64_t until;
 };
 
 /* struct vmm_ops's probe. */
@@ -74,7 +79,8 @@ void kvm_vcpu_close(struct kvm_vcpu *v);
 enum kvm_entered {
     KVM_LEFT,        /* with an exit, in struct kvm_run */
     KVM_INTERRUPTED, /* without one; accesses that were pending are complete */
-    KVM_OUTSIDE      /* it never came in: somebody had poked the vCPU */
+    KVM_OUTSIDE,     /* it never came in: somebody had poked the vCPU */
+    KVM_LATE         /* interrupted, as its time was up */
 };
 
 /* Enter the guest until it leaves or the vCPU is poked. A signal that is not
@@ -82,10 +88,24 @@ enum kvm_entered {
 int kvm_enter(struct vmm_cpu *cpu);
 /* The same, but any signal does. */
 int kvm_enter_till_signal(struct vmm_cpu *cpu);
+/* As kvm_enter, but for so many nanoseconds at most. */
+int kvm_enter_for(struct vmm_cpu *cpu, uint64_t ns);
 /* Enter once, without heed to pokes. `complete`: only finish the access that
  * is pending: KVM_INTERRUPTED, or KVM_LEFT where that has led to a further
  * exit. */
 int kvm_enter_once(struct kvm_vcpu *v, bool complete);
+
+/* ---- kvm_time.c ---------------------------------------------------------- */
+
+/* From now on entries of this vCPU by this thread are interrupted once `ns` have
+ * passed, and then again and again. 0, or a negative errno. */
+int kvm_time_start(struct kvm_vcpu *v, uint64_t ns);
+bool kvm_time_is_up(const struct kvm_vcpu *v);
+void kvm_time_stop(struct kvm_vcpu *v);
+void kvm_time_close(struct kvm_vcpu *v);
+
+/* ---- kvm.c: exits -------------------------------------------------------- */
+
 /* Describe a KVM_EXIT_SYSTEM_EVENT; an exit that we have no words for. */
 void kvm_system_exit(const struct kvm_run *run, struct vmm_exit *exit);
 void kvm_unknown_exit(const struct kvm_run *run, struct vmm_exit *exit);

@@ -399,14 +399,17 @@ static int prepare(struct kvm_x86 *x)
     return rc;
 }
 
-/* An enum kvm_entered, or a negative errno. */
+/* An enum kvm_entered, or a negative errno. KVM steps by the trap flag, which is off
+ * in an exception's handler: there a step would last as long as the guest likes. */
 static int enter(struct kvm_x86 *x)
 {
+    enum { STEP = 200000000 }; /* nanoseconds */
     unsigned classes = KVM_SYNC_X86_VALID_FIELDS;
     int rc = kvm_x86_before_entry(x, classes);
 
     if (rc == 0)
-        rc = kvm_enter(x->cpu);
+        rc = x->cpu->debug.step ? kvm_enter_for(x->cpu, STEP)
+                                : kvm_enter(x->cpu);
     if (rc == KVM_OUTSIDE)
         return rc;
     kvm_x86_after_entry(x, classes);
@@ -449,6 +452,11 @@ static int x86_run(struct vmm_cpu *cpu, struct vmm_exit *exit)
         return rc;
     exit->kind = VMM_KICK;
     exit->reason = KVM_EXIT_INTR;
+    if (rc == KVM_LATE) {
+        exit->kind = VMM_TIMEOUT;
+        WHY(exit, "the step has not ended: KVM makes none in the handler of an "
+                  "exception");
+    }
     return 0;
 }
 

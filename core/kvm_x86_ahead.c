@@ -19,7 +19,8 @@ enum {
     ALL = KVM_SYNC_X86_VALID_FIELDS,
     PIECES = 8,    /* of one access, that KVM asks for one by one */
     REMAINS = 160, /* of an instruction: it stores 1 KiB of a REP INS at once */
-    TRIES = 16     /* entries until the same exit is there again */
+    TRIES = 16,    /* entries until the same exit is there again, and */
+    TIME = 1000000000 /* nanoseconds */
 };
 
 struct scene { /* all that a load can change, and the exit it made */
@@ -173,10 +174,7 @@ static bool answer_again(struct kvm_x86 *x)
     return false;
 }
 
-/* Execute the instruction once more. 1: its exit is there again. 0: it is not,
- * for another vCPU has changed the code or the tables: then the guest asks for
- * what it wants by itself, and the answer to the first read is nobody's. */
-static int again(struct kvm_x86 *x, const struct scene *s)
+static int reach(struct kvm_x86 *x, const struct scene *s)
 {
     unsigned dirty = KVM_SYNC_X86_REGS | KVM_SYNC_X86_EVENTS;
     int rc = KVM_INTERRUPTED;
@@ -188,8 +186,10 @@ static int again(struct kvm_x86 *x, const struct scene *s)
         rc = go(x, dirty, false);
         if (rc < 0)
             return rc;
-        if (rc == KVM_INTERRUPTED)
+        if (rc == KVM_INTERRUPTED && !kvm_time_is_up(&x->vcpu))
             continue;
+        if (rc == KVM_INTERRUPTED)
+            break;
         if (same_exit(x->vcpu.run, &s->exit)) {
             if (s->size)
                 memcpy(port_data(x->vcpu.run), s->data, s->size);
@@ -200,6 +200,21 @@ static int again(struct kvm_x86 *x, const struct scene *s)
     }
     x->ready = rc == KVM_LEFT;
     return 0;
+}
+
+/* Execute the instruction once more. 1: its exit is there again. 0: it is not,
+ * for the handler or another vCPU has changed the code or the tables: then the
+ * guest asks for what it wants by itself, and the answer to the first read is
+ * nobody's. What stands there now need not end. */
+static int again(struct kvm_x86 *x, const struct scene *s)
+{
+    int rc = kvm_time_start(&x->vcpu, TIME);
+
+    if (rc < 0)
+        return fail(x, -rc);
+    rc = reach(x, s);
+    kvm_time_stop(&x->vcpu);
+    return rc;
 }
 
 static int look(struct kvm_x86 *x, struct scene *s, struct kvm_regs *after)

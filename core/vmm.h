@@ -442,7 +442,8 @@ int vmm_run(struct vmm *vm, struct vmm_cpu *cpu, const struct vmm_run *run,
 int vmm_enter(struct vmm_cpu *cpu, struct vmm_exit *exit);
 int vmm_answer(struct vmm_cpu *cpu, uint64_t value);
 
-/* Run one instruction: a step exit, or whatever else it caused. */
+/* Run one instruction: a step exit, or whatever else it caused. A timeout exit: it
+ * led the guest to where the host makes no steps, and has not come back soon. */
 int vmm_step(struct vmm_cpu *cpu, struct vmm_exit *exit);
 
 /* From a callback: end the run with a stop exit. VMM_ESTATE when not running. */

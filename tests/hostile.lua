@@ -69,18 +69,19 @@ end
 
 -- ---- the streams ------------------------------------------------------------
 
-local function check_returns(backend, arch)
-    if backend == "kvm" and arch == "x86_64" and os.getenv "HVLUA_NESTED" then
-        t.skip "kvm-amd, in QEMU: some stay in the guest until Ctrl-C, unexplained (mutated 39)"
+-- The kernel in QEMU then goes on without paging at its own next instruction, with the
+-- guest's general registers, and nothing there runs any more.
+local function check_survives(backend, arch, kind)
+    if kind == "mutated" and backend == "kvm" and arch == "x86_64"
+        and os.getenv "HVLUA_NESTED" then
+        t.skip "QEMU 7.2 comes out of some guests with their CR0, and with that goes down itself"
     end
 end
 
 for _, kind in ipairs { "random", "mutated" } do
     t.on(kind .. " streams", function(open, backend, arch)
         open():close() -- where the library is too old it says so here
-        if kind == "mutated" then
-            check_returns(backend, arch)
-        end
+        check_survives(backend, arch, kind)
         local count = backend == "kvm" and math.max(STREAMS // 100, 50) or STREAMS
         local job = { hvlua = t.hvlua, replay = REPLAY, backend = backend, arch = arch,
             kind = kind, count = count }
@@ -102,10 +103,10 @@ end
 
 -- In one process that ends in peace, so that a program built with SANITIZE= finds
 -- what is left behind.
-t.on("streams leave nothing behind", function(open, backend, arch)
-    open():close()
-    check_returns(backend, arch)
-    for _, kind in ipairs { "random", "mutated" } do
+for _, kind in ipairs { "random", "mutated" } do
+    t.on(kind .. " streams leave nothing behind", function(open, backend, arch)
+        open():close()
+        check_survives(backend, arch, kind)
         local status, out, err = t.run { "env",
             "LSAN_OPTIONS=suppressions=" .. t.folder .. "/tests/hostile/lsan.supp",
             t.hvlua, REPLAY, backend, arch, kind, "1", backend == "kvm" and "20" or "100" }
@@ -113,8 +114,8 @@ t.on("streams leave nothing behind", function(open, backend, arch)
             t.skip("libunicorn gave up: " .. batch.assertion(err))
         end
         t.eq(status, 0, out .. err)
-    end
-end)
+    end)
+end
 
 -- ---- the containment --------------------------------------------------------
 
@@ -329,6 +330,42 @@ t.on("x86_64", "a port's string goes to a device, and registers are looked at", 
     t.eq(vm:run { timeout = 20 }.kind, "halt")
     t.eq({ reads, cpu.rcx, cpu.rdi }, { 300, 0, 0x20000 + 1200 })
     t.ok(last > 0x20000, last)
+end)
+
+t.on("x86_64", "a read's handler changes the code, then looks at registers", function(open)
+    -- what kvm executes once more for that is a loop by then
+    local w <close> = hv.spawn(function()
+        local vm, cpu = t.guest(open, { x86_64 = "in $0x40, %al\n hlt" })
+        vm:attach { port = 0x40, read = function(_, _, c)
+            vm:write(0x1000, "\xeb\xfe")
+            local ax = c.rax
+            c:stop()
+            return ax
+        end }
+        return vm:run().kind, cpu.pc
+    end)
+    local report = t.ok(w:wait(20), "it hangs")
+    t.ok(report.ok, report.error)
+    t.eq(report.results[1], "stop")
+end)
+
+t.on("x86_64", "steps to where no step ends", function(open)
+    local w <close> = hv.spawn(function()
+        local vm, cpu = t.guest(open, { x86_64 = "ud2" })
+        vm:u32(4 * 6, 0x2000)
+        vm:write(0x2000, "\xeb\xfe") -- the handler of #UD: jmp .
+        local into, pc = cpu:step().kind, cpu.pc
+        cpu.cs = { base = 0x200000, limit = 0xffff, selector = 0x2000, type = 11, present = 1,
+            s = 1 }
+        cpu.pc = 0 -- there is nothing
+        return into, pc, cpu:step().kind
+    end)
+    local report = t.ok(w:wait(20), "it hangs")
+    t.ok(report.ok, report.error)
+    local into, pc, nowhere = table.unpack(report.results)
+    t.ok(into == "step" or into == "timeout", into)
+    t.eq(pc, 0x2000)
+    t.ok(("fault error shutdown timeout"):find(nowhere), nowhere)
 end)
 
 t.on("arm64", "exceptions without a block between them", function(open)

@@ -661,7 +661,9 @@ function vcpu:enter(answer) end
 ---@param value integer
 function vcpu:answer(value) end
 
---- Execute one instruction: a step exit, or whatever else it caused.
+--- Execute one instruction: a step exit, or whatever else it caused. On kvm x86_64 an
+--- exception's handler is part of that: one that does not come back soon ends in a
+--- timeout exit.
 ---@return hv.exit exit
 function vcpu:step() end
 
