@@ -153,13 +153,17 @@ bool guest_push_string(lua_State *L, struct vcpu *v, uint64_t va, size_t most)
     return push_string(L, &s);
 }
 
-/* core.stopping(cpu) --> has a handler stopped the run, or closed the machine? */
+/* core.stopping(cpu) --> has a handler stopped the run, or closed the machine? and
+ * what was given to stop */
 static int stopping(lua_State *L)
 {
     const struct vmm *vm = vcpu_any(L)->machine->vm;
 
     lua_pushboolean(L, !vm || vmm_stopping(vm));
-    return 1;
+    lua_getiuservalue(L, 1, 1); /* the machine */
+    lua_getiuservalue(L, -1, UV_STOP);
+    lua_remove(L, -2);
+    return 2;
 }
 
 /* core.distance(a, b): single-letter changes from one word to the other */

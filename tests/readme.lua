@@ -51,7 +51,7 @@ t.test("hypercalls in ten minutes", function()
         end
         at = until_
     until not text:find("\n```lua\n", at, true)
-    t.eq(commands, 5)
+    t.eq(commands, 7)
     t.eq(said[1], "Hello, host\nthe guest returned\t42\n")
     t.ok(said[2]:find 'lab%.say%(text = "Hello, host"%) = 0  <', said[2])
     t.ok(said[2]:find "lab%.add%(a = 40, b = 2%) = 42  <", said[2])
@@ -59,4 +59,10 @@ t.test("hypercalls in ten minutes", function()
     local header <close> = assert(io.open(folder .. "/lab.h"))
     t.ok(header:read "a":find "lab_add", "lab.h")
     t.ok(said[5]:find "^local hv = \nthere is no such file\nit is Lua:\t1\n", said[5])
+    local now = t.ok(said[6]:match "^seconds\t(%d+)\n$", said[6])
+    t.eq(said[7], "2 calls as recorded\n")
+    local calls <close> = assert(io.open(folder .. "/first.calls"))
+    local lines = text:match "\n    (0: now[^\n]*)\n    " .. "\n"
+        .. text:match "\n    (0: say[^\n]*)\n" .. "\n"
+    t.eq(calls:read "a":match "\n(0:.*)", (lines:gsub("%d%d%d+", now)))
 end)

@@ -32,6 +32,7 @@
 --
 -- abi: { name=, version=, first=, last=, hash=, calls = { call... } by number,
 -- call = { name -> call }, types = { name -> type }, order = { type... } }
+-- abi:record(file), abi:replay(file): calls written down, and answered from that
 -- call: { name=, nr=, params=, returns=, words=, text= }
 -- param: { name=, type=, direction=, count=, open=, words=, text= }
 
@@ -47,7 +48,8 @@ local NUMBERS = 0x7fffffff -- the rest is for SMCCC's own calls
 local RANGE = 4096
 local PARAMS = 24 -- each has up to seven local variables, and Lua has 200: see marshal.lua
 
-local Abi = { __name = "abi" }
+local methods = {}
+local Abi = { __name = "abi", __index = methods }
 
 function Abi:__tostring()
     return ("abi %s: version %d, %d calls, layout %016x"):format(
@@ -328,6 +330,36 @@ local function declare(name, fields)
     abi.order = table.move(seen, 1, #seen, 1, {})
     abi.hash = hash(canonical(abi))
     return setmetatable(abi, Abi)
+end
+
+-- ---- mocks ---------------------------------------------------------------------
+
+local function opened(module, abi, what, file, ...)
+    if getmetatable(abi) ~= Abi then
+        error(("abi: %s: an ABI of hv.abi() expected, got %s: call it with abi:%s(file)"):format(
+            what, type(abi), what), 3)
+    elseif type(file) ~= "string" then
+        error(("abi: %s: a file's name expected, got %s"):format(what, type(file)), 3)
+    elseif select("#", ...) > 0 then
+        error(("abi: %s: nothing goes behind the file's name"):format(what), 3)
+    end
+    local made, why = require(module).open(abi, file)
+    if not made then
+        error(("abi: %s: %s"):format(what, why), 3)
+    end
+    return made
+end
+
+--- For vm:serve(): what it answers is written to the file too (abi/record.lua).
+function methods.record(abi, file, ...)
+    local made = opened("hv.abi.record", abi, "record", file, ...)
+    return made
+end
+
+--- For vm:serve(): the file answers (abi/replay.lua).
+function methods.replay(abi, file, ...)
+    local made = opened("hv.abi.replay", abi, "replay", file, ...)
+    return made
 end
 
 local module = {}

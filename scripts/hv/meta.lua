@@ -145,6 +145,42 @@ function hv.caps(backend, arch) end
 ---@field call table<string, table> the same by name
 ---@field types table<string, table> its structs, enums and flags
 ---@field order table[] the same, each behind those that it is made of
+local declaration = {}
+
+--- For vm:serve() in the ABI's place: what is answered is also written to the file, a
+--- line for each call; scripts/hv/abi/record.lua says how. The file is written anew.
+---@param file string
+---@return hv.recording recording
+function declaration:record(file) end
+
+--- For vm:serve() in the ABI's place, without handlers: calls are answered from the
+--- file. The first that differs from what is recorded, in the order of its vCPU, ends the
+--- run with an error that shows both.
+---@param file string what abi:record() has written, for this version and layout
+---@return hv.replay replay
+function declaration:replay(file) end
+
+--- A file that gets what a machine answers. It can be a `local recording <close>`.
+---@class hv.recording
+---@field abi hv.abi the declaration
+---@field file string its name
+---@field calls integer how many are in it
+local recording = {}
+
+--- No more is written; calls are answered as before.
+function recording:close() end
+
+--- A recording that answers.
+---@class hv.replay
+---@field abi hv.abi the declaration
+---@field file string its name
+---@field answered integer how many calls it has answered
+---@field left integer how many did not come yet
+---@field cut? integer its last line, where that is not whole
+local replay = {}
+
+--- Raises unless all calls of the recording have come.
+function replay:finish() end
 
 --- Declare what a guest may ask of its host: calls are fields { number, "type name"...,
 --- returns = type }, types fields of hv.struct, hv.enum and hv.flags; also `version` and
@@ -280,9 +316,9 @@ local machine = {}
 --- that is out or inout, then the call's result; or nil and an error's name. The
 --- handler `default` (nr, cpu) is for numbers that no call has. What the guest passes
 --- wrong is its error; what a handler returns wrong raises. It may be called again: new
---- handlers.
----@param abi hv.abi
----@param handlers table
+--- handlers. A replay answers by itself.
+---@param abi hv.abi|hv.recording|hv.replay
+---@param handlers? table
 ---@param options? hv.serve.options
 ---@return hv.server server
 function machine:serve(abi, handlers, options) end

@@ -11,7 +11,10 @@
 --   limit, string      most bytes of a buffer, of a cstr
 --   fault(call, cpu, name, why) --> results      the guest's mistake
 --   refused(call, cpu, name) --> results         the handler's error
---   trace              nil, or { enter=, begin=, returned=, finish= }: see trace.lua
+--   trace              nil, or { enter=, begin=, returned=, finish= }: see trace.lua; what
+--                      enter() returns is closed when the call is over
+--   place              nil, or a function: where the handler's answers come from
+--   general            true: no call is C's, so that the function can be called
 --
 -- The guest is not trusted: each pointer is looked at before the handler is called,
 -- those that are written to once more after it, and then all is written. The handler
@@ -34,8 +37,8 @@ local WORDS = 8
 
 local function blame(env, call, format, ...)
     local info = debug.getinfo(env.handler, "S")
-    error(("%s:%d: %s: the handler returned %s"):format(
-        info.short_src, info.linedefined, call.title, format:format(...)), 0)
+    local place = env.place and env.place() or ("%s:%d"):format(info.short_src, info.linedefined)
+    error(("%s: %s: the handler returned %s"):format(place, call.title, format:format(...)), 0)
 end
 
 local function shown(value)
@@ -415,7 +418,8 @@ local function write_text(call, arch, env)
     end
     lines[#lines + 1] = text.traced and TRACED or ""
     lines[#lines + 1] = ("return function(%s)"):format(text.parameters)
-    lines[#lines + 1] = text.traced and "enter(env, call, cpu)" or ""
+    lines[#lines + 1] = text.traced and "local _ <close> = enter(env, call, cpu)"
+        or ""
     lines[#lines + 1] = "calls = calls + 1"
     lines[#lines + 1] = table.concat(text, "\n")
     lines[#lines + 1] = "end"
@@ -447,7 +451,7 @@ local function typed(call, env, general)
     for i, p in ipairs(call.params) do
         codes[i] = not p.direction and code_of(p.type) or nil
     end
-    if env.trace or #codes ~= #call.params or #codes > 6
+    if env.trace or env.general or #codes ~= #call.params or #codes > 6
         or call.returns and not RESULTS[call.returns.kind] then
         return general
     end

@@ -1,5 +1,7 @@
 -- SPDX-License-Identifier: MIT
 --- vm:serve(abi, handlers [, options]) --> server: a machine answers an ABI's calls.
+-- In the ABI's place there may be abi:record(file) or abi:replay(file), which needs no
+-- handlers: see record.lua and replay.lua.
 --
 -- handlers: call -> function(arguments..., cpu). Arguments are the parameters in order:
 -- what is in or inout by its value, what is out only by its room where the guest says
@@ -31,6 +33,7 @@ local size = require "hv.size"
 local trace = require "hv.abi.trace"
 
 local CHECK = prototype.check
+local record, replay -- the modules, where they are in use
 
 local Server = { __name = "server" }
 Server.__index = Server
@@ -84,11 +87,20 @@ local function fail(server, call, cpu, name, why)
     return -number, number
 end
 
+-- What is no handler's doing: in a replay that has to be as it was.
+local function fault(server, call, cpu, name, why)
+    if server.replay then
+        replay.fault(server.replay, call, cpu, name, why)
+    end
+    return fail(server, call, cpu, name, why)
+end
+
 -- ---- unknown numbers, and the check ----------------------------------------------
 
 local function unknown(server, call)
     return function(cpu)
-        if server.default then
+        if server.default and not (server.replay
+            and replay.unserved(server.replay, call, cpu)) then
             local value, why = server.default(call.nr, cpu)
             if math.type(value) == "integer" then
                 return value, 0
@@ -102,7 +114,7 @@ local function unknown(server, call)
                 .. "error's name is expected"):format(info.short_src, info.linedefined,
                                                       call.title, tostring(value)), 0)
         end
-        return fail(server, call, cpu, "ENOSYS", "there is no such call")
+        return fault(server, call, cpu, "ENOSYS", "there is no such call")
     end
 end
 
@@ -110,7 +122,29 @@ local function missing(server, call)
     return function(cpu)
         local count = server.calls[call.name]
         count.before = count.before + 1
-        return fail(server, call, cpu, "ENOSYS", "it has no handler")
+        return fault(server, call, cpu, "ENOSYS", "it has no handler")
+    end
+end
+
+-- What has no handler is traced as well.
+local function told(hooks, call, fn)
+    if not hooks then
+        return fn
+    end
+    return function(cpu, ...)
+        local _ <close> = hooks.enter({}, call, cpu)
+        return hooks.finish({}, call, cpu, fn(cpu, ...))
+    end
+end
+
+-- A recording may be of a time when there was no handler yet.
+local function replayed(server, call, answer)
+    local nobody = told(server.hooks, call, missing(server, call))
+    return function(cpu, ...)
+        if replay.unserved(server.replay, call, cpu) then
+            return nobody(cpu)
+        end
+        return answer(cpu, ...)
     end
 end
 
@@ -217,45 +251,40 @@ local function environment(server, call, opts)
     server.calls[call.name] = count
     return {
         count = count, limit = opts.limit, string = opts.string, trace = server.hooks,
-        fault = function(...) return fail(server, ...) end,
+        general = server.replay ~= nil,
+        place = server.replay and function() return replay.place(server.replay) end,
+        fault = function(...) return fault(server, ...) end,
         refused = function(c, cpu, name)
             return fail(server, c, cpu, name, "the handler says so")
         end,
     }
 end
 
--- What has no handler is traced as well.
-local function told(server, call, fn)
-    local hooks = server.hooks
-    if not hooks then
-        return fn
-    end
-    return function(cpu, ...)
-        hooks.enter({}, call, cpu)
-        return hooks.finish({}, call, cpu, fn(cpu, ...))
-    end
-end
-
 -- All numbers of the range: those that no call has are answered too.
 local function register(vm, server, handlers, opts)
     local abi, by_number = server.abi, {}
     local tracer = trace.of(vm)
-    server.hooks = tracer and trace.hooks(tracer) or nil
+    local traces = tracer and trace.hooks(tracer) or nil
+    local hooks = server.recording and record.hooks(server.recording, vm, traces) or traces
+    server.hooks = hooks
     for _, call in ipairs(abi.calls) do
         call.title = abi.name .. "." .. call.name
         local env = environment(server, call, opts)
         env.handler = handlers[call.name]
         by_number[call.nr] = env.handler and marshal(call, server.arch, env)
-            or told(server, call, missing(server, call))
+            or told(hooks, call, missing(server, call))
+        if server.replay then
+            by_number[call.nr] = replayed(server, call, by_number[call.nr])
+        end
     end
     for nr = abi.first, abi.last do
         local call = { name = "?", nr = nr, title = ("%s: call %d"):format(abi.name, nr),
             params = {} }
-        by_number[nr] = by_number[nr] or told(server, call, unknown(server, call))
+        by_number[nr] = by_number[nr] or told(hooks, call, unknown(server, call))
         set_hypercall(vm, nr, by_number[nr])
     end
     local check = { name = "hv_abi_check", nr = CHECK, title = "hv_abi_check", params = {} }
-    set_hypercall(vm, CHECK, told(server, check, checker(vm)))
+    set_hypercall(vm, CHECK, told(traces, check, checker(vm)))
     server.again = function()
         register(vm, server, handlers, opts)
     end
@@ -272,24 +301,50 @@ local function withdraw(vm, old, abi)
     end
 end
 
+-- What abi:record() and abi:replay() give.
+local function mocks_of(value)
+    record = record or package.loaded["hv.abi.record"]
+    replay = replay or package.loaded["hv.abi.replay"]
+    return record and record.is(value) and value, replay and replay.is(value) and value
+end
+
+local function check_no_handlers(handlers, opts, level)
+    if handlers ~= nil then
+        error("serve: a replay has all answers: no handlers beside it", level)
+    elseif opts.limit or opts.string then
+        error("serve: limit, string: a replay has those of its recording", level)
+    end
+end
+
 --- vm:serve()
 function serve.machine(vm, abi, handlers, opts, ...)
     core.room(vm, 0, 0) -- is it a machine, and open?
+    local recording, from = mocks_of(abi)
+    abi = recording and recording.abi or from and from.abi or abi
     if not abi_module.is(abi) then
         error(("serve: an ABI of hv.abi() expected, got %s"):format(type(abi)), 2)
     end
     opts = options("serve", opts, KNOWN, 2, ...)
     servers[vm] = servers[vm] or {}
+    if from then
+        check_no_handlers(handlers, opts, 3)
+        handlers = replay.handlers(from)
+    end
     handlers = check_handlers(abi, handlers, 3)
     check_ranges(vm, abi, 3)
-    local server = setmetatable({
-        abi = abi, vm = vm, arch = vm.arch, calls = {}, errors = 0,
-        default = handlers.default, on_error = opts.on_error,
-    }, Server)
-    register(vm, server, handlers, {
+    local limits = from and replay.begin(from, vm, 2) or {
         limit = size(opts.limit or "16M", "serve: limit", 2),
         string = size(opts.string or "64K", "serve: string", 2),
-    })
+    }
+    if recording then
+        record.begin(recording, vm, limits, 2)
+    end
+    local server = setmetatable({
+        abi = abi, vm = vm, arch = vm.arch, calls = {}, errors = 0,
+        default = handlers.default, on_error = opts.on_error, recording = recording,
+        replay = from,
+    }, Server)
+    register(vm, server, handlers, limits)
     local before = servers[vm][abi.name]
     if before then
         withdraw(vm, before.abi, abi)
