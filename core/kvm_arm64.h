@@ -101,7 +101,7 @@ uint64_t kvm_arm64_pc(struct kvm_arm64 *a);
 void kvm_arm64_set_pc(struct kvm_arm64 *a, uint64_t pc);
 /* The step that an exception ended is the host's: not for the guest's SPSR_EL1. */
 void kvm_arm64_hide_step(struct kvm_arm64 *a);
-/* The instruction at a virtual address. False: it is not in memory. */
+/* For run(): the instruction at a virtual address. False: it is not in memory. */
 bool kvm_arm64_instruction(struct kvm_arm64 *a, uint64_t va, uint32_t *word);
 
 /* ---- kvm_arm64_run.c ----------------------------------------------------- */

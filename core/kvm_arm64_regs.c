@@ -388,13 +388,15 @@ int kvm_arm64_set(struct vmm_cpu *cpu, vmm_reg reg,
 
 bool kvm_arm64_instruction(struct kvm_arm64 *a, uint64_t va, uint32_t *word)
 {
-    uint64_t pa, value;
+    uint64_t pa, value = 0;
+    bool found;
 
-    if (va & 3 || vmm_arm64_translate(a->cpu, va, &pa) <= 0 ||
-        vmm_load(a->cpu->vm, pa, 4, &value) < 0)
-        return false;
+    vmm_hold(a->cpu);
+    found = (va & 3) == 0 && vmm_arm64_translate(a->cpu, va, &pa) > 0 &&
+            vmm_load(a->cpu->vm, pa, 4, &value) == 0;
+    vmm_let_go(a->cpu);
     *word = (uint32_t)value;
-    return true;
+    return found;
 }
 
 /* ---- reset --------------------------------------------------------------- */

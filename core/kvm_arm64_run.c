@@ -71,7 +71,9 @@ static void undescribed_exit(struct kvm_arm64 *a, struct vmm_exit *exit)
 
         exit->va = va + ((exit->pa - va) & 0xfff);
     }
+    vmm_hold(a->cpu);
     vmm_arm64_access(a->cpu, &a->access, exit, known ? &word : NULL, NULL);
+    vmm_let_go(a->cpu);
 }
 
 int kvm_arm64_answer(struct vmm_cpu *cpu, const struct vmm_exit *exit)
