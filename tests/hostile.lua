@@ -150,7 +150,7 @@ end)
 t.test("a crash that the library does not own up to is hvlua's", function()
     local report = batch_of(20, function(seed)
         if seed == 5 then
-            die "QUIT"
+            die "KILL"
         elseif seed == 6 then
             die "ABRT"
         end

@@ -158,12 +158,12 @@ t.test("a worker that crashes has said what it was about to do", function()
         for seed = 1, 10 do
             worker:mark { seed = seed }
             if seed == 7 then
-                core.pipe { "sh", "-c", "kill -QUIT $PPID" }
+                core.pipe { "sh", "-c", "kill -KILL $PPID" }
             end
         end
     end)
     local report = w:wait(20)
-    t.eq({ report.signal, report.mark, w.mark }, { 3, { seed = 7 }, { seed = 7 } })
+    t.eq({ report.signal, report.mark, w.mark }, { 9, { seed = 7 }, { seed = 7 } })
     local v <close> = hv.spawn(function(worker)
         worker:mark(5)
         require "hv.core".pipe { "sh", "-c", "kill -ABRT $PPID" }
