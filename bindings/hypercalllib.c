@@ -48,13 +48,15 @@ static int bad_result(lua_State *co)
                       where, (LUAI_UACINT)v->exit->nr, i, obj_name(co, 3));
 }
 
+/* There may be thousands of results before it and behind it. */
 static int raise_bad_result(struct run *run, struct vcpu *v, int i)
 {
-    lua_settop(v->co, CO_BASE + 1 + i); /* there may be thousands behind it */
+    lua_copy(v->co, CO_BASE + 1 + i, CO_BASE + 1);
+    lua_settop(v->co, CO_BASE + 1);
     lua_pushcfunction(v->co, bad_result);
     lua_pushlightuserdata(v->co, v);
     lua_pushinteger(v->co, i + 1);
-    lua_pushvalue(v->co, CO_BASE + 1 + i);
+    lua_pushvalue(v->co, CO_BASE + 1);
     lua_pushvalue(v->co, CO_HYPERCALLS);
     return run_call(run, v, 4);
 }
@@ -171,11 +173,15 @@ static bool in_range(const struct type *type, lua_Integer value)
     return (uint64_t)value == extend(type, (uint64_t)value);
 }
 
-/* finish(cpu, results...) has the typed handler's place. */
+/* finish(cpu, results...) has the typed handler's place. A result, an error's name: a
+ * third is one too many, and stands for all that are. */
 static int finish(struct run *run, struct vcpu *v, const struct abi *abi)
 {
     int n = lua_gettop(v->co) - (CO_BASE + 1), rc;
 
+    if (n > 3)
+        n = 3;
+    lua_settop(v->co, CO_BASE + 1 + n);
     lua_getiuservalue(v->co, CO_BASE + 1, TYPED_FINISH);
     lua_replace(v->co, CO_BASE + 1);
     lua_pushvalue(v->co, CO_CPU);
@@ -190,7 +196,7 @@ static int typed_results(struct run *run, struct vcpu *v, const struct abi *abi,
     union vmm_value value = {0}, none = {0};
     int at = CO_BASE + 2;
 
-    if (type->size && lua_isinteger(v->co, at) &&
+    if (type->size && lua_gettop(v->co) == at && lua_isinteger(v->co, at) &&
         in_range(type, lua_tointeger(v->co, at)))
         value.u64 = (uint64_t)lua_tointeger(v->co, at);
     else if (type->size || lua_gettop(v->co) >= at)

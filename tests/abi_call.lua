@@ -332,6 +332,18 @@ t.on("a handler that returns what it should not raises, in its name", function(o
           function() return { 1, nil, 3, 4, 5, 6, 7 }, 3 end,
           "values[2]: u16 expected, got nil" },
         { 15, {}, "none", function() return 1 end, "returned 1, the call returns nothing" },
+        { 1, { 0x30000 }, "put", function() return 1, 2 end, "one value too many, 2" },
+        { 1, { 0x30000 }, "put", function() return 1, "EPERM" end, "too many, string" },
+        { 1, { 0x30000 }, "put", function() return nil, "EPERM", false end, "too many, boolean" },
+        { 1, { 0x30000 }, "put", function() return ("!"):rep(5000):byte(1, -1) end,
+          "one value too many, 33" },
+        { 3, { 1, 0x30000, 4 }, "read", function() return "1234", 4, 5 end, "too many, 5" },
+        { 3, { 1, 0x30000, 4 }, "read", function() return nil, "EPERM", 5 end, "too many, 5" },
+        { 5, { 1, 0x30000 }, "stat",
+          function() return { size = 1, mode = 1, links = { 1, 2 } }, 0, {} end,
+          "too many, table" },
+        { 15, {}, "none", function() return nil, 1 end, "too many, 1" },
+        { 15, {}, "none", function() return nil, nil, 1 end, "too many, 1" },
     } do
         vm:serve(abi, { [case[3]] = case[4] })
         local before = vm:read(0x30000, 256)
@@ -511,6 +523,10 @@ t.on("several ABIs, unknown numbers, no handler, new handlers", function(open)
     vm:trace { hypercalls = false }
     vm:serve(one, { default = function() return "x" end })
     t.raises(function() call(4) end, "one: call 4: the default handler returned x")
+    for _, results in ipairs { { 1, 2 }, { nil, "EPERM", 1 }, { nil, 1 } } do
+        vm:serve(one, { default = function() return table.unpack(results, 1, 3) end })
+        t.raises(function() call(4) end, "call 4: the default handler returned ")
+    end
     for _, case in ipairs {
         { { nil, {} }, "serve: an ABI of hv.abi() expected, got nil" },
         { { one, nil }, "serve: a table of handlers expected, got nil" },

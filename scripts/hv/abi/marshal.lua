@@ -114,9 +114,16 @@ function WORD.errno(_, value)
 end
 
 -- Results beyond the simple case: a word, then the error; or what env has for it.
-local function result(env, call, cpu, value, why, length)
+-- `more`: what stands behind them, where nobody would look.
+local function result(env, call, cpu, value, why, more, length)
     local ty = call.returns
-    if value == nil and type(why) == "string" then
+    local surplus = more
+    if why ~= nil and not (value == nil and type(why) == "string") then
+        surplus = why
+    end
+    if surplus ~= nil then
+        blame(env, call, "one value too many, %s", shown(surplus))
+    elseif value == nil and why then
         if not errno[why] then
             blame(env, call, 'nil, "%s": the name of an error expected, such as "EPERM"', why)
         end
@@ -339,14 +346,14 @@ local function after(text, call, outs)
     local first = results[1]
     results[#results + 1] = "r"
     results[#results + 1] = "why"
-    text:add("local %s = handler(%s)", table.concat(results, ", "), text.arguments)
+    text:add("local %s, more = handler(%s)", table.concat(results, ", "), text.arguments)
     if text.traced then
         text:add("returned(env, call, cpu, %s)", table.concat(results, ", "))
     end
     if first then -- nil, "EPERM"; or stopped
         text:add("if %s == nil and (type(%s) == \"string\" or stopping(cpu)) then", first,
                  results[2])
-        text:add("  return %s end", text:finished("nil", results[2]))
+        text:add("  return %s end", text:finished("nil", table.unpack(results, 2, 3)))
     end
     for _, out in ipairs(outs) do
         text:add("local o%d = encode(env, call, %s, r%d, n%d)", out.i, text:constant(out.p),
@@ -365,11 +372,12 @@ local function after(text, call, outs)
     local ty = call.returns
     if ty and ty.kind == "int" and not text.traced then -- the common case
         local fits = ty.size == 8 and "" or ("and r >= %d and r <= %d"):format(ty.min, ty.max)
-        text:add("if mtype(r) == \"integer\" %s then %s return r, 0 end", fits, writes)
+        text:add("if mtype(r) == \"integer\" %s and why == nil and more == nil then", fits)
+        text:add("  %s return r, 0 end", writes)
     elseif not ty and not text.traced then
-        text:add("if r == nil and why == nil then %s return 0, 0 end", writes)
+        text:add("if r == nil and why == nil and more == nil then %s return 0, 0 end", writes)
     end
-    text:add("local value, number = %s", text:finished("r", "why", length_of(outs)))
+    text:add("local value, number = %s", text:finished("r", "why", "more", length_of(outs)))
     if writes ~= "" then
         text:add("if number == 0 then %s end", writes)
     end
@@ -455,8 +463,8 @@ local function typed(call, env, general)
         or call.returns and not RESULTS[call.returns.kind] then
         return general
     end
-    local function finish(cpu, value, why)
-        return result(env, call, cpu, value, why)
+    local function finish(cpu, value, why, more)
+        return result(env, call, cpu, value, why, more)
     end
     local made = core.typed(env.handler, general, finish, env.string, code_of(call.returns),
                             table.unpack(codes))

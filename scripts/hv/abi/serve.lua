@@ -101,18 +101,20 @@ local function unknown(server, call)
     return function(cpu)
         if server.default and not (server.replay
             and replay.unserved(server.replay, call, cpu)) then
-            local value, why = server.default(call.nr, cpu)
-            if math.type(value) == "integer" then
+            local value, why, more = server.default(call.nr, cpu)
+            if math.type(value) == "integer" and why == nil and more == nil then
                 return value, 0
-            elseif value == nil and errno[why] then
+            elseif value == nil and errno[why] and more == nil then
                 return fail(server, call, cpu, why, "the default handler says so")
-            elseif value == nil and core.stopping(cpu) then
+            elseif value == nil and why == nil and core.stopping(cpu) then
                 return 0, 0
             end
             local info = debug.getinfo(server.default, "S")
             error(("%s:%d: %s: the default handler returned %s, an integer or nil and an "
-                .. "error's name is expected"):format(info.short_src, info.linedefined,
-                                                      call.title, tostring(value)), 0)
+                .. "error's name is expected"):format(
+                    info.short_src, info.linedefined, call.title,
+                    math.type(value) == "integer" and "more than one value"
+                        or tostring(value)), 0)
         end
         return fault(server, call, cpu, "ENOSYS", "there is no such call")
     end
