@@ -265,6 +265,16 @@ local function with(switch, ...)
     return t.run { "env", switch, t.hvlua, ... }
 end
 
+on("a step over a debug register that this chip has not ends at the guest's vector", function(open)
+    local vm = open()
+    vm:map { at = 0x10000, size = vm.page_size }
+    vm:load(0x10000, hv.asm "msr dbgbvr15_el1, x0")
+    local cpu = vm:vcpu { pc = 0x10000, vbar_el1 = 0x10000 }
+    t.eq({ cpu:step().kind, cpu.pc, cpu.esr_el1 >> 26 }, { "step", 0x10200, 0 })
+    cpu.pc, cpu.trap_debug_registers = 0x10000, true
+    t.eq({ cpu:step().kind, cpu.pc, cpu.elr_el1 }, { "step", 0x10200, 0x10000 })
+end)
+
 t.test("without the entitlement: the command that signs, and status 1", function()
     local status, out, err = with("FAKE_HV_ENTITLED=0", "--backend=hvf",
                                   t.folder .. "/scripts/demos/hello.lua")

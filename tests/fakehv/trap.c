@@ -177,7 +177,7 @@ bool trap_unknown_sysreg(struct engine *e)
     if (!(opcode >> 21 & 1) && is_read_only(reg))
         return false;
     if ((reg >> 11 & 7) >= 4 || is_missing_break(reg))
-        return e->v->trap_registers && is_missing_break(reg);
+        return false;
     if (!(engine_pstate(e) & 4) && reg != HV_SYS_REG_TPIDR2_EL0)
         return false;
     e->syndrome = SYNDROME(
