@@ -126,10 +126,13 @@ end)
 
 -- names() and registers() as prompt.c has them, of one object.
 local OBJECT = { answer = 42 }
+local CPU = { vm = {} }
 local find = complete {
     names = function(value)
         if value == OBJECT then
             return "hv.machine", { run = true, x0 = false, __index = true }
+        elseif value == CPU then
+            return "hv.vcpu", { vbar_el1 = false, vbar_el2 = false }
         end
     end,
     registers = function(arch)
@@ -145,7 +148,7 @@ end
 t.test("completion of globals, fields, methods", function()
     _G.completion_test = {
         alpha = 1, beta = print, ["not a name"] = 1,
-        list = { { gamma = 1 } }, object = OBJECT,
+        list = { { gamma = 1 } }, object = OBJECT, cpu = CPU,
     }
     completed("completion_t", { "completion_test" })
     completed("print(completion_t", { "completion_test" })
@@ -155,10 +158,13 @@ t.test("completion of globals, fields, methods", function()
     completed("completion_test.list[1].g", { "gamma" })
     completed("completion_test['list'][1].", { "gamma" })
     completed("x = completion_test.object.", {
-        "arch", "backend", "closed", "cpus", "memory", "page_size", "run", "running",
-        "x0",
+        "arch", "backend", "closed", "cpus", "el2", "ipa_size", "memory", "page_size",
+        "run", "running", "x0",
     })
     completed("completion_test.object:", { "run" })
+    completed("completion_test.cpu.vb", { "vbar_el1" })
+    CPU.vm.el2 = true
+    completed("completion_test.cpu.vb", { "vbar_el1", "vbar_el2" })
     completed("completion_test.nothing.", {})
     completed("completion_test()[1].", {})
     completed("io.stdout:se", { "seek", "setvbuf" })

@@ -19,7 +19,8 @@ local KEYWORDS = {
 -- What our objects have beside methods and registers.
 local PROPERTIES = {
     ["hv.machine"] = {
-        "arch", "backend", "closed", "cpus", "memory", "page_size", "running",
+        "arch", "backend", "closed", "cpus", "el2", "ipa_size", "memory", "page_size",
+        "running",
     },
     ["hv.vcpu"] = { "index", "vm" },
     ["hv.memory"] = { "at", "prot", "size" },
@@ -77,12 +78,22 @@ local function add_keys(found, value, methods)
     end
 end
 
+-- Registers of EL2, on a machine that has it not: most have names of EL1's too.
+local function is_missing(kind, value, name)
+    if kind ~= "hv.vcpu" or not name:find "_el2$" then
+        return false
+    end
+    local ok, el2 = pcall(function() return value.vm.el2 end)
+    return not (ok and el2)
+end
+
 local function fields(c, value, methods)
     local found = {}
     local kind, names = c.names(value)
     if kind then
         for name, is_method in pairs(names) do
-            if (is_method or not methods) and not name:find "^__" then
+            if (is_method or not methods) and not name:find "^__"
+                and not is_missing(kind, value, name) then
                 found[name] = true
             end
         end
