@@ -345,6 +345,7 @@ int hvproc_pipe(lua_State *L);
 /* write(), but a reader that has gone is EPIPE and never SIGPIPE. */
 ssize_t proc_write(int fd, const char *from, size_t n);
 int hv_host(lua_State *L);
-void spawn_open(lua_State *L); /* adds its functions to the table on top */
+void spawn_open(lua_State *L);     /* adds its functions to the table on top */
+void spawn_end_with(pid_t parent); /* this process does not outlive that one */
 
 #endif

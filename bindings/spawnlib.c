@@ -93,7 +93,7 @@ static void close_all(int fd[ENDS][2])
     }
 }
 
-/* A worker whose parent is killed would go on for ever, and nobody could see it. */
+/* A process whose parent is killed would go on for ever, and nobody could see it. */
 static void *outlive_nobody(void *arg)
 {
     const struct timespec half = {.tv_nsec = 500000000};
@@ -104,7 +104,7 @@ static void *outlive_nobody(void *arg)
     _exit(EXIT_FAILURE);
 }
 
-static void watch_parent(pid_t parent)
+void spawn_end_with(pid_t parent)
 {
     pthread_t thread;
     sigset_t all, old;
@@ -226,7 +226,7 @@ static int spawn_fork(lua_State *L)
     }
     if (pid == 0) {
         become_worker(c, fd);
-        watch_parent(parent);
+        spawn_end_with(parent);
         runs_forked(runs, L);
         forget_siblings(L, ALL);
         live(L, BODY, CHANNEL);

@@ -3,16 +3,20 @@
  * scripts/hv/watch.lua needs of the host.
  *
  * open() --> watch             nothing is watched, nothing runs
- * watch:add(path)              wait() notices when the file is written or replaced
+ * watch:add(path)              wait() notices when the file is written or replaced;
+ *                              that, or what it is a link to
+ * watch:remove(path)           and no more
  * watch:start(argv)            run the program argv[1], on this terminal; it may write
  *                              lines to the descriptor that HVLUA_WATCH names
  * watch:wait([seconds]) --> "changed" | "line", text | "ended", status | nil
  * watch:stop(seconds) --> status   SIGINT, and after so long SIGKILL; nil: none ran
  * watch:close()
+ * end_with_parent()            where it is the program that is watched
  *
  * An editor replaces a file: so it is folders that are watched, for names in them. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -70,61 +74,94 @@ static struct watch *self(lua_State *L)
 
 /* ---- files --------------------------------------------------------------- */
 
-/* User value 1: what the host says of a change -> what is watched there. */
+/* User values. */
+enum {
+    WATCHED = 1, /* keys, by which the host tells of a change */
+    CHANGED      /* those of which it has: key -> true */
+};
+
 #ifdef __linux__
 static int events_open(void)
 {
     return inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 }
 
-/* watched[descriptor of the folder][name] = true */
-static int watch_add(lua_State *L)
+/* A key is "folder's descriptor/name". False: there is nothing to watch. */
+static bool set_watched(lua_State *L, struct watch *w, const char *path,
+                        bool on)
 {
-    struct watch *w = self(L);
-    const char *path = luaL_checkstring(L, 2), *slash = strrchr(path, '/');
+    const char *slash = strrchr(path, '/');
     int folder;
 
+    lua_settop(L, 2);
     if (slash)
         lua_pushlstring(L, path, slash == path ? 1 : (size_t)(slash - path));
     else
         lua_pushliteral(L, ".");
-    folder = inotify_add_watch(w->events, lua_tostring(L, -1),
+    folder = inotify_add_watch(w->events, lua_tostring(L, 3),
                                IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE);
-    lua_pushboolean(L, folder >= 0);
     if (folder < 0)
-        return 1; /* there is nothing to watch */
-    lua_getiuservalue(L, 1, 1);
-    if (lua_rawgeti(L, -1, folder) != LUA_TTABLE) {
-        lua_pop(L, 1);
-        lua_newtable(L);
-        lua_pushvalue(L, -1);
-        lua_rawseti(L, -3, folder);
+        return false;
+    lua_pushfstring(L, "%d/%s", folder, slash ? slash + 1 : path);
+    for (int i = on ? WATCHED : CHANGED; i >= WATCHED; i--) {
+        lua_getiuservalue(L, 1, i);
+        lua_pushvalue(L, 4);
+        if (on)
+            lua_pushboolean(L, 1);
+        else
+            lua_pushnil(L);
+        lua_rawset(L,
+                   5); /* watched[key] = true; or nil, and changed[key] = nil */
+        lua_settop(L, 4);
     }
-    lua_pushboolean(L, 1);
-    lua_setfield(L, -2, slash ? slash + 1 : path);
-    lua_pushboolean(L, 1);
+    return true;
+}
+
+/* The name, which may be a link that is made anew, and what it stands for. */
+static int set_both(lua_State *L, bool on)
+{
+    struct watch *w = self(L);
+    const char *path = luaL_checkstring(L, 2);
+    char real[PATH_MAX];
+    bool is = set_watched(L, w, path, on);
+
+    if (realpath(path, real))
+        is = set_watched(L, w, real, on) || is;
+    lua_pushboolean(L, is);
     return 1;
 }
 
-/* Take what has come: is one of the names among it? A file that is created is
- * written yet, unless it is a link. */
-static bool changed(lua_State *L, struct watch *w)
+static int watch_add(lua_State *L)
+{
+    return set_both(L, true);
+}
+
+static int watch_remove(lua_State *L)
+{
+    return set_both(L, false);
+}
+
+/* Take what has come. A file that is created is written yet, unless it is a link. */
+static void hear(lua_State *L, struct watch *w)
 {
     _Alignas(struct inotify_event) char buffer[4096];
     ssize_t n = read(w->events, buffer, sizeof buffer);
-    bool found = false;
 
-    lua_getiuservalue(L, 1, 1); /* at 3 */
-    for (ssize_t at = 0; at < n; lua_settop(L, 3)) {
+    lua_settop(L, 2);
+    lua_getiuservalue(L, 1, WATCHED); /* at 3 */
+    lua_getiuservalue(L, 1, CHANGED); /* at 4 */
+    for (ssize_t at = 0; at < n; lua_settop(L, 4)) {
         const struct inotify_event *e = (const void *)(buffer + at);
 
         at += (ssize_t)(sizeof *e + e->len);
-        if (e->len == 0 || lua_rawgeti(L, 3, e->wd) != LUA_TTABLE)
+        if (e->len == 0)
             continue;
-        lua_getfield(L, -1, e->name);
-        found = found || lua_toboolean(L, -1);
+        lua_pushfstring(L, "%d/%s", e->wd, e->name);
+        lua_pushvalue(L, 5);
+        if (lua_rawget(L, 3) == LUA_TNIL)
+            continue;
+        lua_rawset(L, 4); /* changed[key] = true */
     }
-    return found;
 }
 #else
 static int events_open(void)
@@ -136,7 +173,28 @@ static int events_open(void)
     return fd;
 }
 
-/* watched[path] = descriptor; the file itself, and again when it was replaced. */
+/* A key is a descriptor of the file; watched[path] = key, watched[key] = path. */
+static int watch_remove(lua_State *L)
+{
+    const char *path = luaL_checkstring(L, 2);
+
+    self(L);
+    lua_settop(L, 2);
+    lua_getiuservalue(L, 1, WATCHED); /* at 3 */
+    if (lua_getfield(L, 3, path) != LUA_TNUMBER)
+        return 0;
+    close((int)lua_tointeger(L, 4)); /* and its events with it */
+    for (int i = WATCHED; i <= CHANGED; i++) {
+        lua_getiuservalue(L, 1, i);
+        lua_pushnil(L);
+        lua_rawseti(L, -2, lua_tointeger(L, 4));
+    }
+    lua_pushnil(L);
+    lua_setfield(L, 3, path);
+    return 0;
+}
+
+/* The file itself, and again when it was replaced. */
 static int watch_add(lua_State *L)
 {
     struct watch *w = self(L);
@@ -144,31 +202,49 @@ static int watch_add(lua_State *L)
     struct kevent e;
     int fd;
 
-    lua_settop(L, 2);
-    lua_getiuservalue(L, 1, 1);
-    if (lua_getfield(L, 3, path) == LUA_TNUMBER)
-        close((int)lua_tointeger(L, -1));
+    watch_remove(L);
+    lua_settop(L, 3);
     fd = open(path, O_EVTONLY | O_CLOEXEC);
     lua_pushboolean(L, fd >= 0);
     if (fd < 0)
         return 1;
     lua_pushinteger(L, fd);
     lua_setfield(L, 3, path);
+    lua_pushvalue(L, 2);
+    lua_rawseti(L, 3, fd);
     EV_SET(&e, fd, EVFILT_VNODE, EV_ADD | EV_CLEAR,
            NOTE_WRITE | NOTE_EXTEND | NOTE_RENAME | NOTE_DELETE, 0, NULL);
     lua_pushboolean(L, kevent(w->events, &e, 1, NULL, 0, NULL) == 0);
     return 1;
 }
 
-static bool changed(lua_State *L, struct watch *w)
+static void hear(lua_State *L, struct watch *w)
 {
     const struct timespec now = {0, 0};
     struct kevent e;
 
-    (void)L;
-    return kevent(w->events, NULL, 0, &e, 1, &now) > 0;
+    lua_settop(L, 2);
+    lua_getiuservalue(L, 1, CHANGED);
+    while (kevent(w->events, NULL, 0, &e, 1, &now) > 0) {
+        lua_pushboolean(L, 1);
+        lua_rawseti(L, 3, (lua_Integer)e.ident);
+    }
 }
 #endif
+
+/* Has something that is watched changed since this was asked last? */
+static bool changed(lua_State *L)
+{
+    lua_settop(L, 2);
+    lua_getiuservalue(L, 1, CHANGED);
+    lua_pushnil(L);
+    if (!lua_next(L, 3))
+        return false;
+    lua_settop(L, 2);
+    lua_newtable(L);
+    lua_setiuservalue(L, 1, CHANGED);
+    return true;
+}
 
 /* ---- the program --------------------------------------------------------- */
 
@@ -305,7 +381,7 @@ static int news(lua_State *L, struct watch *w)
     bool over = w->child && ended(w); /* then no line comes behind these */
     int status;
 
-    lua_settop(L, 2);
+    hear(L, w); /* first: a line may say that a change is the child's */
     if (push_line(L, w)) {
         lua_pushliteral(L, "line");
         lua_insert(L, -2);
@@ -316,7 +392,7 @@ static int news(lua_State *L, struct watch *w)
         lua_pushinteger(L, status);
         return 2;
     }
-    if (changed(L, w)) {
+    if (changed(L)) {
         lua_pushliteral(L, "changed");
         return 1;
     }
@@ -382,12 +458,14 @@ static int watch_close(lua_State *L)
 
 static int watch_open(lua_State *L)
 {
-    struct watch *w = lua_newuserdatauv(L, sizeof *w, 1);
+    struct watch *w = lua_newuserdatauv(L, sizeof *w, CHANGED);
 
     *w = (struct watch){.events = -1, .report = -1};
     luaL_setmetatable(L, "hv.watch");
-    lua_newtable(L);
-    lua_setiuservalue(L, -2, 1);
+    for (int i = WATCHED; i <= CHANGED; i++) {
+        lua_newtable(L);
+        lua_setiuservalue(L, -2, i);
+    }
     w->events = events_open();
     if (w->events < 0)
         return fail(L, "open");
@@ -395,11 +473,18 @@ static int watch_open(lua_State *L)
     return 1;
 }
 
+/* Whoever watches would have ended it. */
+static int end_with_parent(lua_State *L)
+{
+    (void)L;
+    spawn_end_with(getppid());
+    return 0;
+}
+
 static const luaL_Reg methods[] = {
-    {"__gc", watch_close},  {"__close", watch_close},
-    {"add", watch_add},     {"start", watch_start},
-    {"wait", watch_wait},   {"stop", watch_stop},
-    {"close", watch_close}, {NULL, NULL}};
+    {"__gc", watch_close},    {"__close", watch_close}, {"add", watch_add},
+    {"start", watch_start},   {"wait", watch_wait},     {"stop", watch_stop},
+    {"remove", watch_remove}, {"close", watch_close},   {NULL, NULL}};
 
 void watch_open_library(lua_State *L)
 {
@@ -407,4 +492,6 @@ void watch_open_library(lua_State *L)
     lua_pop(L, 1);
     lua_pushcfunction(L, watch_open);
     lua_setfield(L, -2, "watch");
+    lua_pushcfunction(L, end_with_parent);
+    lua_setfield(L, -2, "end_with_parent");
 }

@@ -130,6 +130,92 @@ t.test("a guest that runs on is interrupted, and ends in peace", function()
     error "Ctrl-C does not end it"
 end)
 
+t.test("what the script writes itself is no reason to run it again", function()
+    local dir <close> = folder()
+    local text = [[
+        local function state(path, update)
+            local file <close> = io.open(path)
+            local runs = file and tonumber(file:read "a") or 0
+            update(path, runs + 1)
+            return runs
+        end
+        local function overwrite(path, text)
+            local file <close> = io.open(path, "w")
+            file:write(text)
+        end
+        local function replace(path, text)
+            overwrite(path .. ".new", text)
+            os.rename(path .. ".new", path)
+        end
+        local function update(path, text)
+            local file <close> = io.open(path, "a+")
+            file:read "a"
+            file:write(text)
+        end
+        local function redirect(path, text)
+            io.output(path)
+            io.write(text)
+            io.close()
+        end
+        require "part"
+        io.stderr:write(state("one", overwrite), state("two", replace), state("three", update),
+                        state("four", redirect), " WHO\n")
+        for _, name in ipairs { "one", "two", "three", "four" } do
+            io.open(name):close()
+        end
+    ]]
+    write(dir.path .. "/part.lua", "return 1")
+    write(dir.path .. "/script.lua", text:gsub("WHO", "I"))
+    local says, watch <close> = watching(dir, "script.lua")
+    t.ok(watch.pid)
+    says "0000 I\n"
+    for round, run in ipairs { "1111 I\n", "22122 I\n" } do
+        says "waiting for a change"
+        t.run { "sleep", "0.3" } -- in which all there is to come would
+        overwrite(dir.path .. "/part.lua", "return " .. round)
+        says(run)
+    end
+end)
+
+t.test("a link's target is watched, and the link", function()
+    local dir <close> = folder()
+    t.run { "mkdir", dir.path .. "/there" }
+    write(dir.path .. "/there/one.lua", "return 'first'")
+    write(dir.path .. "/there/two.lua", "return 'third'")
+    t.eq(t.run { "ln", "-s", "there/one.lua", dir.path .. "/part.lua" }, 0)
+    write(dir.path .. "/script.lua", "io.stderr:write(dofile 'part.lua', ' part\\n')")
+    local says, watch <close> = watching(dir, "script.lua")
+    t.ok(watch.pid)
+    says "first part"
+    says "waiting"
+    write(dir.path .. "/there/one.lua", "return 'second'")
+    says "second part"
+    says "waiting"
+    t.eq(t.run { "ln", "-sfn", "there/two.lua", dir.path .. "/part.lua" }, 0)
+    says "third part"
+end)
+
+t.test("a program does not outlive its watch, however that ends", function()
+    local dir <close> = folder()
+    write(dir.path .. "/script.lua", [[
+        local _, pid = require "hv.core".pipe { "sh", "-c", "echo $PPID" }
+        io.stderr:write("pid ", pid)
+        while true do end
+    ]])
+    local says, watch <close> = watching(dir, "script.lua")
+    local pid = says "\n":match "pid (%d+)"
+    t.eq(t.run { "kill", "-0", pid }, 0)
+    t.run { "kill", "-KILL", watch.pid }
+    for _ = 1, 500 do
+        if t.run { "kill", "-0", pid } ~= 0 then
+            return
+        end
+        t.run { "sleep", "0.01" }
+    end
+    t.run { "kill", "-KILL", pid }
+    error "it runs on"
+end)
+
 t.test("what a program tells last is heard", function()
     local watch <close> = core.watch()
     for _ = 1, t.fewer(200) do

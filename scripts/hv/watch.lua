@@ -7,7 +7,8 @@
 --
 -- Each run is a process of its own, on the same terminal. One that is still running
 -- is interrupted as by Ctrl-C, so that it ends as it would; after two seconds it is
--- ended all the same.
+-- ended all the same. Files that it writes itself are its own business, also where it
+-- reads them too: else a script that keeps something in a file would run for ever.
 
 local core = require "hv.core"
 
@@ -30,12 +31,21 @@ local function tell_end(status)
     end
 end
 
--- What the script's process says it has loaded.
+-- What the script's process says it has loaded, and what it is about to write.
+local function heard(w, line)
+    local path = line:sub(2)
+    if line:sub(1, 1) == "+" then
+        w:add(path)
+    else
+        w:remove(path)
+    end
+end
+
 local function settle(w)
     repeat
         local news, text = w:wait(QUIET)
         if news == "line" then
-            w:add(text)
+            heard(w, text)
         end
     until not news or news == "ended"
 end
@@ -46,7 +56,7 @@ local function once(w, argv)
     while true do
         local news, detail = w:wait()
         if news == "line" then
-            w:add(detail)
+            heard(w, detail)
         elseif news == "ended" then
             status = detail
             tell_end(status)
@@ -84,7 +94,8 @@ end
 
 -- ---- in the script's process -------------------------------------------------------
 
---- From now on, tell of every file that is loaded or opened for reading. The
+--- From now on, tell of every file that is loaded or opened for reading: "+path"; and
+-- "-path", before it can be seen to change, of what is opened for writing. The
 -- descriptor is told by HVLUA_WATCH; it stays open, as its end means the process's.
 function watch.report()
     local number = os.getenv "HVLUA_WATCH"
@@ -92,23 +103,18 @@ function watch.report()
     if not out then
         return false
     end
+    core.end_with_parent()
     out:setvbuf "line"
     local told = {}
-    local function tell(path)
-        if type(path) == "string" and not told[path] and not path:find "\n" then
-            told[path] = true
-            out:write(path, "\n")
+    local function say_once(mark, path)
+        if type(path) == "string" and told[path] ~= mark and told[path] ~= "-"
+            and not path:find "\n" then
+            told[path] = mark
+            out:write(mark, path, "\n")
         end
     end
-    -- Only what is there: a cache looks for what it is about to write.
-    local function also(fn, is)
-        return function(path, ...)
-            local results = table.pack(fn(path, ...))
-            if results[1] and (not is or is(...)) then
-                tell(path)
-            end
-            return table.unpack(results, 1, results.n)
-        end
+    local function tell(path)
+        say_once("+", path)
     end
     local function before(fn)
         return function(path, ...)
@@ -116,8 +122,17 @@ function watch.report()
             return fn(path, ...)
         end
     end
-    local function reads(mode)
-        return mode == nil or type(mode) == "string" and not mode:find "[wa]"
+    local open, rename, output = io.open, os.rename, io.output
+    local function io_open(path, mode, ...)
+        if type(mode) == "string" and mode:find "[wa+]" then
+            say_once("-", path)
+            return open(path, mode, ...)
+        end
+        local file, why, code = open(path, mode, ...)
+        if file then -- a cache looks for what it is about to write
+            tell(path)
+        end
+        return file, why, code
     end
     local load_module = require
     local function replace(where, functions)
@@ -125,7 +140,19 @@ function watch.report()
             where[name] = fn
         end
     end
-    replace(io, { open = also(io.open, reads), lines = before(io.lines) })
+    replace(io, {
+        open = io_open, lines = before(io.lines), input = before(io.input),
+        output = function(file)
+            say_once("-", file)
+            return output(file)
+        end,
+    })
+    replace(os, {
+        rename = function(from, to)
+            say_once("-", to)
+            return rename(from, to)
+        end,
+    })
     replace(_G, {
         loadfile = before(loadfile), dofile = before(dofile),
         require = function(name)
