@@ -450,6 +450,23 @@ t.test("keys of one hash do not get each other's entry", function()
     end)
 end)
 
+t.test("entries that nobody reads go, and nothing else does", function()
+    folder_for(function(folder)
+        with({ HVLUA_CACHE = folder }, function()
+            cache.put("old", "1")
+            local old = files(folder)[1]
+            cache.put("recent", "2")
+            for _, name in ipairs { old, "new.AbCdEf", "another", "0123456789abcdex" } do
+                t.eq(core.pipe { "touch", "-a", "-t", "202001010000", folder .. "/" .. name }, 0)
+            end
+            cache.put("last", "3")
+            t.eq({ cache.get "old", cache.get "recent", cache.get "last" }, { nil, "2", "3" })
+            t.eq({ #files(folder), read(folder .. "/another"),
+                   read(folder .. "/0123456789abcdex") }, { 4, "", "" })
+        end)
+    end)
+end)
+
 t.test("processes share the cache", function()
     need "arm64"
     folder_for(function(folder)

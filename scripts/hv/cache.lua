@@ -6,7 +6,8 @@
 --
 -- Nothing here raises: without a cache all is only slower. Several processes may share
 -- it: an entry gets its name when it is whole. One that is damaged is none, and the
--- next put() replaces it. The folder may be removed at any time.
+-- next put() replaces it. put() removes what nobody has read for a month. The folder may
+-- be removed at any time.
 
 local core = require "hv.core"
 local hash = require("hv.abi").hash
@@ -15,6 +16,8 @@ local cache = {}
 
 local MAGIC = "hvlua cache 1\n"
 local FORMAT = "<I8s4s4" -- hash of the rest, key, bytes
+local NAME = "/%016x"
+local OLD = "+30" -- days
 
 local function set(name)
     local value = os.getenv(name)
@@ -30,7 +33,7 @@ local function folder()
 end
 
 local function path_of(where, key)
-    return ("%s/%016x"):format(where, hash(key))
+    return where .. NAME:format(hash(key))
 end
 
 -- Two keys may have one hash: then the later one has the entry.
@@ -54,6 +57,12 @@ local function write(path, key, bytes)
     return file and file:write(MAGIC, string.pack("<I8", hash(text)), text) and file:flush()
 end
 
+-- Others may keep things in the folder too.
+local function prune(where)
+    core.pipe { "find", where, "-maxdepth", "1", "-type", "f", "(", "-name",
+        ("[0-9a-f]"):rep(16), "-o", "-name", "new.??????", ")", "-atime", OLD, "-delete" }
+end
+
 function cache.put(key, bytes)
     local where = folder()
     if not where or core.pipe { "mkdir", "-p", "--", where } ~= 0 then
@@ -64,6 +73,7 @@ function cache.put(key, bytes)
     if new and not (write(new, key, bytes) and os.rename(new, path_of(where, key))) then
         os.remove(new)
     end
+    prune(where)
 end
 
 return cache
