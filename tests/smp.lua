@@ -187,10 +187,10 @@ next:   stp   x2, x3, [x1], #16
     local writes, calls, page = 0, 0, vm.page_size
     vm:attach { at = 0x40000000, size = 16, write = function() writes = writes + 1 end }
     vm:hypercall(1, function(cpu)
-        for i = 1, 10 do
+        for i = 1, 4 do
             vm:map { at = 0x10000000 + i * page, size = page }
         end
-        for i = 1, 10 do
+        for i = 1, 4 do
             vm:unmap(0x10000000 + i * page)
         end
         calls = calls + 1
