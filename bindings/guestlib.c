@@ -91,21 +91,67 @@ static int guest_read(lua_State *L)
     return s.left == 0; /* what was there may be gone by now */
 }
 
-/* write(cpu, va, bytes) --> boolean: all of it, or nothing */
+struct piece { /* of what is to be written, where it is known to fit */
+    uint64_t pa;
+    const char *from;
+    size_t size;
+};
+
+/* Which of the buffers from argument 2 on has no room, from 1; 0: all have, and these
+ * are their pieces. */
+static int take_apart(lua_State *L, struct vcpu *v, struct piece *pieces,
+                      size_t *count)
+{
+    int top = lua_gettop(L) - 1; /* the pieces are on top */
+
+    *count = 0;
+    for (int i = 2; i < top; i += 2) {
+        size_t n;
+        const char *from = lua_tolstring(L, i + 1, &n);
+        struct span s = {
+            .v = v, .va = (uint64_t)lua_tointeger(L, i), .left = n};
+
+        if (n && s.va + (n - 1) < s.va)
+            return i / 2;
+        while (next(&s, true)) {
+            pieces[*count] = (struct piece){s.pa, from, (size_t)s.size};
+            from += s.size;
+            ++*count;
+        }
+        if (s.left)
+            return i / 2;
+    }
+    return 0;
+}
+
+/* write(cpu, va, bytes, va, bytes, ...) --> nil; or the number of the first for which
+ * there is no room: then nothing is written. The guest's tables are looked at once,
+ * as another vCPU may change them. */
 static int guest_write(lua_State *L)
 {
-    size_t n, done = 0;
-    const char *from = luaL_checklstring(L, 3, &n);
-    struct span s = span_of(L, n);
-    bool there = room(s, true);
+    struct vcpu *v = vcpu_any(L);
+    size_t most = 0, count;
+    struct piece *pieces;
+    int bad;
 
-    while (there && next(&s, true)) {
-        if (vmm_write(s.v->machine->vm, s.pa, from + done, (size_t)s.size) < 0)
-            return obj_fail(L);
-        done += (size_t)s.size;
+    for (int i = 2; i <= lua_gettop(L); i += 2) {
+        size_t n;
+
+        luaL_checkinteger(L, i);
+        luaL_checklstring(L, i + 1, &n);
+        most += n / PAGE + 2;
     }
-    lua_pushboolean(L, there);
-    return 1;
+    pieces = lua_newuserdatauv(L, most * sizeof *pieces, 0);
+    bad = take_apart(L, v, pieces, &count);
+    if (bad) {
+        lua_pushinteger(L, bad);
+        return 1;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (vmm_write(v->machine->vm, pieces[i].pa, pieces[i].from,
+                      pieces[i].size) < 0)
+            return obj_fail(L);
+    return 0;
 }
 
 /* As guest_push_string(); s->left tells how it ended. */

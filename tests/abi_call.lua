@@ -258,6 +258,15 @@ t.on("what a handler takes away, or may not write to", function(open)
     t.eq((select(2, call(7, 0x20000, 0x200000))), 14)
     t.eq(vm:u16(0x20000), 0, "nothing is written in part")
     t.eq((select(2, call(3, 1, 0x300000, 8))), 14)
+    vm:map { at = 0x300000, size = page }
+    local server = vm:serve(hv.abi("t", MEMORY), {
+        seven = function()
+            vm:unmap(0x300000)
+            return { 1, 2, 3, 4, 5, 6, 7 }, 1
+        end,
+    })
+    t.eq({ (select(2, call(7, 0x20000, 0x300000))), vm:u16(0x20000) }, { 14, 0 })
+    t.eq(server.last.why, "one: 1 bytes at 0x300000, which the handler took away")
 end)
 
 t.on("pointers are virtual where the guest has an MMU on", function(open)

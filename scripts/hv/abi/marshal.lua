@@ -17,7 +17,7 @@
 --   general            true: no call is C's, so that the function can be called
 --
 -- The guest is not trusted: each pointer is looked at before the handler is called,
--- those that are written to once more after it, and then all is written. The handler
+-- those that are written to once more after it, before anything is written. The handler
 -- is: what it returns and should not raises, in its name.
 
 local core = require "hv.core"
@@ -333,9 +333,26 @@ local function length_of(outs)
     return only or "nil"
 end
 
-function Text:finished(...)
-    local call = ("result(env, call, cpu, %s)"):format(table.concat({ ... }, ", "))
-    return self.traced and ("done(env, call, cpu, %s)"):format(call) or call
+-- Two results as the call's, of which a tracer hears.
+function Text:told(results)
+    return self.traced and ("done(env, call, cpu, %s)"):format(results) or results
+end
+
+-- What the guest gets in memory: all of it, or nothing.
+local function write_outs(text, outs)
+    if #outs == 0 then
+        return
+    end
+    local buffers = {}
+    for i, out in ipairs(outs) do
+        buffers[i] = ("w%d, o%d"):format(out.w, out.i)
+    end
+    text:add("local bad = number == 0 and write(cpu, %s)", table.concat(buffers, ", "))
+    for i, out in ipairs(outs) do
+        text:fault(("bad == %d"):format(i), "EFAULT",
+                   out.p.name .. ": %d bytes at 0x%x, which the handler took away",
+                   "#o" .. out.i, "w" .. out.w)
+    end
 end
 
 local function after(text, call, outs)
@@ -353,35 +370,27 @@ local function after(text, call, outs)
     if first then -- nil, "EPERM"; or stopped
         text:add("if %s == nil and (type(%s) == \"string\" or stopping(cpu)) then", first,
                  results[2])
-        text:add("  return %s end", text:finished("nil", table.unpack(results, 2, 3)))
+        text:add("  return %s end", text:told(("result(env, call, cpu, nil, %s, %s)"):format(
+            results[2], results[3])))
     end
     for _, out in ipairs(outs) do
         text:add("local o%d = encode(env, call, %s, r%d, n%d)", out.i, text:constant(out.p),
                  out.i, out.i)
     end
-    for _, out in ipairs(outs) do
-        text:fault(("not room(cpu, w%d, #o%d, true)"):format(out.w, out.i), "EFAULT",
-                   out.p.name .. ": %d bytes at 0x%x, which the handler took away",
-                   "#o" .. out.i, "w" .. out.w)
-    end
-    local writes = {}
-    for i, out in ipairs(outs) do
-        writes[i] = ("write(cpu, w%d, o%d)"):format(out.w, out.i)
-    end
-    writes = table.concat(writes, " ")
     local ty = call.returns
-    if ty and ty.kind == "int" and not text.traced then -- the common case
-        local fits = ty.size == 8 and "" or ("and r >= %d and r <= %d"):format(ty.min, ty.max)
-        text:add("if mtype(r) == \"integer\" %s and why == nil and more == nil then", fits)
-        text:add("  %s return r, 0 end", writes)
-    elseif not ty and not text.traced then
-        text:add("if r == nil and why == nil and more == nil then %s return 0, 0 end", writes)
+    if ty and ty.kind == "int" then -- the common cases
+        text:add("local value, number = r, 0")
+        text:add('if not (mtype(r) == "integer"%s and why == nil and more == nil) then',
+                 ty.size == 8 and "" or (" and r >= %d and r <= %d"):format(ty.min, ty.max))
+    elseif not ty then
+        text:add("local value, number = 0, 0")
+        text:add("if not (r == nil and why == nil and more == nil) then")
+    else
+        text:add("local value, number do")
     end
-    text:add("local value, number = %s", text:finished("r", "why", "more", length_of(outs)))
-    if writes ~= "" then
-        text:add("if number == 0 then %s end", writes)
-    end
-    text:add "return value, number"
+    text:add("  value, number = result(env, call, cpu, r, why, more, %s) end", length_of(outs))
+    write_outs(text, outs)
+    text:add("return %s", text:told "value, number")
 end
 
 local HEAD = [[
