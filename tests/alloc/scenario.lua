@@ -111,7 +111,7 @@ local function use_machine(b)
     assert(vm:run { timeout = 60 }.value[1] == 3)
     assert(vm:run { exits = 1 }.kind == "budget")
     local function fail() error "not in the ordinary" end
-    vm:hypercall(1, core.typed(function(text, n) return #text, n end, fail, fail, 5000, "u4",
+    vm:hypercall(1, core.typed(function(text, n) return #text + n end, fail, fail, 5000, "u4",
                                "s8", "u4"))
     vm:fill(0x8000, 4998, 0x61) -- a string across pages
     cpu[b.arch == "arm64" and "x1" or "rdi"], cpu.pc = 0x8000, 0x1000
