@@ -343,6 +343,8 @@ static int run_machine(lua_State *L, struct machine *m, int machine,
     if (m->stats)
         stats_run_begin(&run, &config, on_exit_timed);
     rc = vmm_run(m->vm, only, &config, &exit, &who);
+    if (m->stats)
+        stats_run_over(&run);
     run_leave(&run);
     if (m->stats)
         stats_run_end(L, &run, exit.kind);

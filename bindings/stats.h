@@ -47,6 +47,8 @@ void stats_forget(struct machine *m);
 /* The run's exits go to `timed` while times are exact. */
 void stats_run_begin(struct run *run, struct vmm_run *config,
                      vmm_on_exit *timed);
+/* Before run_leave(), and behind it. */
+void stats_run_over(struct run *run);
 void stats_run_end(lua_State *L, struct run *run, enum vmm_kind kind);
 
 /* Find, or make, the row of an exit whose handler (nil: nobody) is on v->co. */

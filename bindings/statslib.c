@@ -29,6 +29,8 @@ struct stats {
     bool sampling;
     _Atomic bool done;
     uint64_t started, looked; /* when */
+    const struct run *seen;   /* at the last look, */
+    enum stats_place seen_in; /* and what it was doing */
     uint32_t random;
 };
 
@@ -45,17 +47,27 @@ static uint64_t clock_now(void)
 
 /* ---- the sampling thread ------------------------------------------------- */
 
+/* The time since the last look, in this run; from now on there is a new one. */
+static uint64_t since_look(struct stats *s, const struct run *run)
+{
+    uint64_t now = clock_now();
+    uint64_t from = run && run->began > s->looked ? run->began : s->looked;
+
+    s->looked = now;
+    return now > from ? now - from : 0;
+}
+
 /* Under the lock of the runs: what is the innermost one doing? Its outer ones
  * wait for it. The time since the last look goes there: to Lua, to the guest (the
  * exit that comes next gets that), or to hvlua, which has the last exit in hand. */
 static void look(struct run *run, void *ctx)
 {
     struct stats *s = ctx;
-    uint64_t now = clock_now(), passed = now - s->looked;
+    uint64_t passed = since_look(s, run);
     struct stats_row *row;
     bool inside = false;
 
-    s->looked = now;
+    s->seen = run;
     if (!run || !run->m->stats)
         return;
     for (int i = 0; i < 64; i++)
@@ -63,9 +75,23 @@ static void look(struct run *run, void *ctx)
             run->m->stats->meters[i].guest += passed;
             inside = true;
         }
+    s->seen_in = run->handling ? STATS_LUA : inside ? STATS_GUEST : STATS_HVLUA;
     row = run->row;
-    if (row && (run->handling || !inside))
-        row->ns[run->handling ? STATS_LUA : STATS_HVLUA] += passed;
+    if (row && s->seen_in != STATS_GUEST)
+        row->ns[s->seen_in] += passed;
+}
+
+/* The end of a run is no time like others to look at what it does: what is left
+ * goes to what the last look saw. */
+static void look_last(struct run *run, void *ctx)
+{
+    struct stats *s = ctx;
+    uint64_t passed = since_look(s, run);
+    struct stats_row *row = run->row;
+
+    if (row && s->seen == run)
+        row->ns[s->seen_in] += passed;
+    s->seen = NULL; /* another run may have its place */
 }
 
 /* Not in step with anything that the guest does once a millisecond. */
@@ -82,7 +108,6 @@ static void *sample(void *arg)
 {
     struct stats *s = arg;
 
-    s->started = s->looked = clock_now();
     while (!s->done) {
         struct timespec t = {.tv_nsec = pause_before(s)};
 
@@ -97,6 +122,7 @@ static void start_sampling(struct stats *s)
 {
     sigset_t all, old;
 
+    s->started = s->looked = clock_now(); /* the thread may take its time */
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &old);
     s->sampling = pthread_create(&s->thread, NULL, sample, s) == 0;
@@ -296,6 +322,14 @@ void stats_run_begin(struct run *run, struct vmm_run *config,
         config->on_exit = timed;
     run->nested = m->stats->nested;
     run->began = clock_now();
+}
+
+void stats_run_over(struct run *run)
+{
+    struct stats *s = run->m->stats->stats;
+
+    if (s->sampling)
+        runs_look(s->runs, look_last, s);
 }
 
 /* What the guest did after its last exit belongs to what ended the run. */

@@ -145,7 +145,11 @@ t.on("also where exits are too many for a clock", function(_, backend, arch)
         t.ok(s.exact >= 256 and s.exact < 60000)
     end
     t.ok(row.lua >= 170e6, "one slow call among many is seen")
-    near(row.guest + row.hvlua + row.lua, 190, s.total / 1e6 * 1.2, "sum")
+    local sum = 0
+    for _, each in pairs(rows) do
+        sum = sum + each.guest + each.hvlua + each.lua
+    end
+    near(sum, 200, s.total / 1e6 * 1.2, "sum")
 end)
 
 t.on("a handler may end the program", function(_, backend, arch)
