@@ -57,10 +57,11 @@ local function write(path, key, bytes)
     return file and file:write(MAGIC, string.pack("<I8", hash(text)), text) and file:flush()
 end
 
--- Others may keep things in the folder too.
+-- Others may keep things in the folder too. Not by -delete, which not every find has.
 local function prune(where)
     core.pipe { "find", where, "-maxdepth", "1", "-type", "f", "(", "-name",
-        ("[0-9a-f]"):rep(16), "-o", "-name", "new.??????", ")", "-atime", OLD, "-delete" }
+        ("[0-9a-f]"):rep(16), "-o", "-name", "new.??????", ")", "-atime", OLD,
+        "-exec", "rm", "-f", "--", "{}", "+" }
 end
 
 function cache.put(key, bytes)
