@@ -226,13 +226,21 @@ t.on("counting costs little", function(_, backend, arch)
         print(os.clock() - before)
     ]]
     local best = {}
-    for _ = 1, 5 do
+    local function cheap()
+        return best["--stats"] < 1.4 * best["-E"]
+    end
+    -- A machine in QEMU takes what its host gives to others for its own time: then more
+    -- rounds find what it takes by itself.
+    for round = 1, 25 do
         for _, option in ipairs { "--stats", "-E" } do
             local _, out = t.run({ t.hvlua, option, "-", backend, arch }, script)
             local seconds = tonumber(out)
             best[option] = math.min(best[option] or seconds, seconds)
         end
+        if round >= 5 and cheap() then
+            break
+        end
     end
-    t.ok(best["--stats"] < 1.4 * best["-E"],
+    t.ok(cheap(),
          ("%.1f ms, %.1f ms without"):format(best["--stats"] * 1e3, best["-E"] * 1e3))
 end)
