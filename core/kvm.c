@@ -21,10 +21,8 @@ enum { API_VERSION = 12 }; /* has been since Linux 2.6.22, and stays */
 
 /* ---- errors -------------------------------------------------------------- */
 
-int kvm_owned(const struct kvm_machine *m, const char *what)
+int kvm_disowned(const char *what)
 {
-    if (*m->mine)
-        return 0;
     return vmm_fail(VMM_ESTATE,
                     "kvm: %s: this machine belongs to the process that opened "
                     "it: open another one after the fork",
@@ -186,7 +184,7 @@ void kvm_settled(void)
     let_in = 0;
 }
 
-static void let_signal_in(int signal)
+static RARE void let_signal_in(int signal)
 {
     sigset_t set;
 
@@ -443,14 +441,28 @@ void kvm_kick(struct vmm_cpu *cpu)
     atomic_fetch_sub(&v->kicks, 1);
 }
 
-static void step_out(struct kvm_vcpu *v)
+static RARE void let_kickers_end(struct kvm_vcpu *v)
 {
-    atomic_store(&v->inside, false);
     while (atomic_load(&v->kicks))
         sched_yield();
 }
 
-static void step_in(struct kvm_vcpu *v, bool immediate)
+static inline void step_out(struct kvm_vcpu *v)
+{
+    atomic_store(&v->inside, false);
+    if (atomic_load(&v->kicks))
+        let_kickers_end(v);
+}
+
+/* Somebody has shut the gate: wait outside until it is open. */
+static RARE void stand_back(struct kvm_vcpu *v)
+{
+    step_out(v);
+    pthread_mutex_lock(&v->machine->gate);
+    pthread_mutex_unlock(&v->machine->gate);
+}
+
+static inline void step_in(struct kvm_vcpu *v, bool immediate)
 {
     struct kvm_machine *m = v->machine;
 
@@ -463,9 +475,7 @@ static void step_in(struct kvm_vcpu *v, bool immediate)
         atomic_store(&v->inside, true);
         if (!atomic_load(&m->shut))
             return;
-        step_out(v);
-        pthread_mutex_lock(&m->gate);
-        pthread_mutex_unlock(&m->gate);
+        stand_back(v);
     }
 }
 

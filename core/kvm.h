@@ -12,6 +12,12 @@
 
 enum { KVM_MAX_SLOTS = 32768 };
 
+/* What not every exit needs, or hardly any does, is kept out of the functions that
+ * each of them passes: there it would have registers saved, and stack taken, for
+ * nothing. */
+#define OUTLINE __attribute__((noinline))
+#define RARE __attribute__((cold, noinline))
+
 /* Begins what vmm.host points at. */
 struct kvm_machine {
     int dev, vm;     /* /dev/kvm and the VM; -1: not open */
@@ -58,7 +64,11 @@ int kvm_cap(const struct kvm_machine *m, long cap);
 int kvm_fail(const struct kvm_machine *m, const char *what, int error);
 /* VMM_ESTATE in a forked child, to which none of this belongs; else 0. Ask
  * before touching struct kvm_run: the child shares that with its parent. */
-int kvm_owned(const struct kvm_machine *m, const char *what);
+int kvm_disowned(const char *what); /* in a child: what to say */
+static inline int kvm_owned(const struct kvm_machine *m, const char *what)
+{
+    return *m->mine ? 0 : kvm_disowned(what);
+}
 
 /* struct vmm_ops's members, for every architecture. Without VMM_W a range is
  * KVM_MEM_READONLY; X cannot be withheld, and R not either. */

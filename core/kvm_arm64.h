@@ -124,7 +124,12 @@ void kvm_arm64_idler_add(struct kvm_arm64 *a);
 void kvm_arm64_idler_remove(struct kvm_arm64 *a);
 /* Around the time a vCPU spends in the guest. */
 int kvm_arm64_go_in(struct kvm_arm64 *a);
-void kvm_arm64_come_out(struct kvm_arm64 *a);
+static inline void kvm_arm64_come_out(struct kvm_arm64 *a)
+{
+    unsigned visits = atomic_load_explicit(&a->visits, memory_order_relaxed);
+
+    atomic_store_explicit(&a->visits, visits + 1, memory_order_relaxed);
+}
 /* Entering was interrupted: make *exit what KVM should have left for, if the idler
  * has seen that. */
 void kvm_arm64_idle_exit(struct kvm_arm64 *a, struct vmm_exit *exit);
@@ -133,8 +138,14 @@ void kvm_arm64_idle_exit(struct kvm_arm64 *a, struct vmm_exit *exit);
 
 int kvm_arm64_debug(struct vmm_cpu *cpu);
 /* Before an entry: tell the kernel what the debugger wants, `points` with
- * breakpoints and watchpoints. */
-int kvm_arm64_arm(struct kvm_arm64 *a, bool step, bool points);
+ * breakpoints and watchpoints; arm() only where that is news. */
+int kvm_arm64_tell(struct kvm_arm64 *a, bool step, bool points);
+static inline int kvm_arm64_arm(struct kvm_arm64 *a, bool step, bool points)
+{
+    bool told = a->told && !step && !a->step && points == a->points;
+
+    return told ? 0 : kvm_arm64_tell(a, step, points);
+}
 /* Before the first entry of a run: past the breakpoint that ended the last. Of an
  * exit: what the debugger has to do with it. */
 int kvm_arm64_debug_pass(struct kvm_arm64 *a, struct vmm_exit *exit);

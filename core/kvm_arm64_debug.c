@@ -67,7 +67,7 @@ static int tell(const struct kvm_arm64 *a, const struct kvm_guest_debug *g)
 /* A step that is armed while an access is pending would end behind that. One that
  * was armed before an HVC is over behind it, before another instruction: so that
  * is taken back first. */
-static int arm(struct kvm_arm64 *a, bool step, bool points)
+int kvm_arm64_tell(struct kvm_arm64 *a, bool step, bool points)
 {
     struct kvm_guest_debug g = {0};
     int rc;
@@ -82,13 +82,6 @@ static int arm(struct kvm_arm64 *a, bool step, bool points)
     a->step = step;
     a->points = points;
     return rc;
-}
-
-int kvm_arm64_arm(struct kvm_arm64 *a, bool step, bool points)
-{
-    if (a->told && !step && !a->step && points == a->points)
-        return 0;
-    return arm(a, step, points);
 }
 
 /* ---- past a breakpoint, and past a watched access ------------------------ */

@@ -212,29 +212,31 @@ static int start(struct kvm_arm64_machine *m)
 
 static _Thread_local int my_tid;
 
-void kvm_arm64_come_out(struct kvm_arm64 *a)
+static RARE void ask_tid(void)
 {
-    unsigned visits = atomic_load_explicit(&a->visits, memory_order_relaxed);
+    my_tid = (int)syscall(SYS_gettid);
+}
 
-    atomic_store_explicit(&a->visits, visits + 1, memory_order_relaxed);
+static RARE int wake(struct kvm_arm64 *a)
+{
+    int rc = start(a->machine);
+
+    a->started = rc == 0;
+    if (rc < 0)
+        kvm_arm64_come_out(a);
+    return rc;
 }
 
 int kvm_arm64_go_in(struct kvm_arm64 *a)
 {
-    int rc;
-
     if (my_tid == 0)
-        my_tid = (int)syscall(SYS_gettid);
+        ask_tid();
     atomic_store_explicit(&a->tid, my_tid, memory_order_relaxed);
     atomic_store(&a->visits, /* which nobody else writes */
                  atomic_load_explicit(&a->visits, memory_order_relaxed) + 1);
     if (a->started && !atomic_load(&a->machine->idler.dozing))
         return 0;
-    rc = start(a->machine);
-    a->started = rc == 0;
-    if (rc < 0)
-        kvm_arm64_come_out(a);
-    return rc;
+    return wake(a);
 }
 
 static bool is_wfi(struct kvm_arm64 *a, uint64_t pc)

@@ -54,7 +54,7 @@ static void mmio_exit(struct kvm_arm64 *a, struct vmm_exit *exit)
 
 /* The kernel tells the physical address, and of the virtual one the bits that are
  * the same in both: the instruction has the others. */
-static void undescribed_exit(struct kvm_arm64 *a, struct vmm_exit *exit)
+static OUTLINE void undescribed_exit(struct kvm_arm64 *a, struct vmm_exit *exit)
 {
     const struct kvm_run *run = a->vcpu.run;
     struct vmm_esr_access none;
@@ -92,7 +92,7 @@ int kvm_arm64_answer(struct vmm_cpu *cpu, const struct vmm_exit *exit)
 /* ---- other exits --------------------------------------------------------- */
 
 /* The kernel does not tell the immediate: it is in the instruction. */
-static void call_exit(struct kvm_arm64 *a, struct vmm_exit *exit)
+static OUTLINE void call_exit(struct kvm_arm64 *a, struct vmm_exit *exit)
 {
     enum { SMC = 1 }; /* of flags, where longmode was before Linux 6.4 */
     bool smc = a->vcpu.run->hypercall.longmode & SMC;
@@ -107,7 +107,7 @@ static void call_exit(struct kvm_arm64 *a, struct vmm_exit *exit)
 }
 
 /* BRK comes to the host whenever it debugs, but may be the guest's own. */
-static void debug_exit(struct kvm_arm64 *a, struct vmm_exit *exit)
+static OUTLINE void debug_exit(struct kvm_arm64 *a, struct vmm_exit *exit)
 {
     const struct kvm_debug_exit_arch *arch = &a->vcpu.run->debug.arch;
     struct vmm_esr_access none;
@@ -127,21 +127,17 @@ static void debug_exit(struct kvm_arm64 *a, struct vmm_exit *exit)
 
 /* The kernel leaves every vCPU stopped. Whoever goes on does so on purpose: start()
  * sees to it. */
-static void event_exit(struct kvm_arm64 *a, struct vmm_exit *exit)
+static RARE void event_exit(struct kvm_arm64 *a, struct vmm_exit *exit)
 {
     kvm_system_exit(a->vcpu.run, exit);
     atomic_fetch_add(&a->machine->events, 1);
 }
 
-static int start(struct kvm_arm64 *a)
+static RARE int start(struct kvm_arm64 *a, unsigned events)
 {
     struct kvm_mp_state state = {.mp_state = KVM_MP_STATE_RUNNABLE};
-    unsigned events = atomic_load(&a->machine->events);
-    int rc;
+    int rc = kvm_arm64_gic_ready(a->cpu->vm);
 
-    if (a->events == events)
-        return 0;
-    rc = kvm_arm64_gic_ready(a->cpu->vm);
     if (rc < 0)
         return rc;
     if (ioctl(a->vcpu.fd, KVM_SET_MP_STATE, &state) < 0)
@@ -181,7 +177,7 @@ static void describe(struct kvm_arm64 *a, struct vmm_exit *exit)
 
 /* KVM_RUN itself failed. Where memory is to blame the vCPU is still there to be
  * looked at. */
-static int failed(struct kvm_arm64 *a, struct vmm_exit *exit, int error)
+static RARE int failed(struct kvm_arm64 *a, struct vmm_exit *exit, int error)
 {
     if (error != EFAULT && error != ENOSYS)
         return kvm_fail(a->vcpu.machine, "run", error);
@@ -215,10 +211,11 @@ static bool timer_exit(struct kvm_arm64 *a, struct vmm_exit *exit)
 static int prepare(struct kvm_arm64 *a)
 {
     bool first = a->dirty & UINT64_C(1) << KVM_ARM64_PC;
+    unsigned events = atomic_load(&a->machine->events);
     int rc = first ? kvm_arm64_complete(a) : 0;
 
-    if (rc == 0)
-        rc = start(a);
+    if (rc == 0 && a->events != events)
+        rc = start(a, events);
     return rc < 0 || !a->dirty ? rc : kvm_arm64_flush(a);
 }
 
@@ -285,7 +282,9 @@ int kvm_arm64_run(struct vmm_cpu *cpu, struct vmm_exit *exit)
     rc = kvm_arm64_arm(a, cpu->debug.step, true);
     if (rc == 0)
         rc = go_on(a, exit);
-    return rc < 0 ? rc : kvm_arm64_debug_exit(a, exit);
+    if (rc == 0 && (exit->kind == VMM_WATCH || exit->kind == VMM_BREAK))
+        rc = kvm_arm64_debug_exit(a, exit);
+    return rc;
 }
 
 int kvm_arm64_settle(struct vmm_cpu *cpu)
