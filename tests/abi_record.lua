@@ -391,6 +391,7 @@ t.on("a time limit, and who hears of errors", function(open)
     local endless = true
     vm:serve(ENDS:record(path), {
         leave = function() while endless do end return 1 end,
+        default = function() return nil, "ENOENT" end,
     }, { on_error = function() error "heard" end })
     local cpu, arm = vm.cpus[1], vm.arch == "arm64"
     cpu[arm and "pc" or "rip"], cpu[arm and "x0" or "rax"] = 0x10000, 2
@@ -398,10 +399,12 @@ t.on("a time limit, and who hears of errors", function(open)
     endless = false
     t.eq((call(2)), 1)
     t.raises(function() call(3) end, "heard")
+    t.raises(function() call(6) end, "heard")
     local lines = lines_of(path)
     t.ok(lines[1]:find('^0: leave%(how = %d+%) raised ".*interrupted!"$'), lines[1])
-    t.eq({ lines[2], lines[3], lines[4] }, { "0: leave(how = 0) = 1",
+    t.eq({ lines[2], lines[3] }, { "0: leave(how = 0) = 1",
         '0: nobody: ENOSYS "it has no handler"' })
+    t.ok(lines[4]:find '^0: #6%(%) raised ".*heard"$', lines[4])
 end)
 
 -- ---- together with the rest --------------------------------------------------------

@@ -161,7 +161,7 @@ function Call:__close(why)
     local recording, call = self.recording, self.call
     if self.done or not recording.out then
         return
-    elseif self.event and not self.arguments then
+    elseif self.event and not self.arguments and not SAYS[self.event.why] then
         put(recording, line_of(call, self)) -- who heard of the error has raised
     else
         why = type(why) == "string" and why or ("(a %s)"):format(type(why))
