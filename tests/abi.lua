@@ -133,6 +133,7 @@ t.test("structs, enums and flags that are none", function()
         { hv.enum, { { "if" } }, "is a keyword" },
         { hv.flags, { "i8", { "a" } }, "hv.flags: i8: u8 to u64 expected" },
         { hv.flags, { { a = 0 } }, 'hv.flags: "a": 0 has no bits' },
+        { hv.flags, { { "a", "rest" } }, 'hv.flags: "rest" is for the bits that have no name' },
         { hv.flags, { "u8", { "a", "b", "c", "d", "e", "f", "g", "h", "i" } },
           "hv.flags: 9 names, u8 has 8 bits" },
     } do

@@ -6,7 +6,8 @@
 -- hv.enum("u8", {...}), hv.flags("u64", {...})   u32 unless said
 --
 -- In Lua a value of an enum is its name, flags are a table { read = true }; both may
--- also be given as an integer, and flags as a list of names.
+-- also be given as an integer, and flags as a list of names. Bits that have no name are
+-- the integer `rest`, which thus is no name of a flag's.
 
 local type = require "hv.abi.type"
 
@@ -36,6 +37,8 @@ local function read(kind, base, list)
             type.fail('%s: "%s": %d does not fit %s', kind, name, value, base.name)
         elseif taken[value] then
             type.fail('%s: "%s" and "%s" are both %d', kind, taken[value], name, value)
+        elseif flags and name == "rest" then
+            type.fail('%s: "rest" is for the bits that have no name: use another', kind)
         elseif flags and value == 0 then
             type.fail('%s: "%s": 0 has no bits: leave it out', kind, name)
         end
