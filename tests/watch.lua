@@ -90,6 +90,25 @@ t.test("the script, a module and a file that it reads: each save is a run", func
     says "mended"
 end)
 
+t.test("a module that cannot be loaded runs again when it is mended", function()
+    local dir <close> = folder()
+    write(dir.path .. "/script.lua", [[
+        package.path = "./?.lua"
+        io.stderr:write("it says ", require "part", "\n")
+    ]])
+    write(dir.path .. "/part.lua", "return require 'deep'")
+    write(dir.path .. "/deep.lua", "syntax error")
+    local says, watch <close> = watching(dir, "script.lua")
+    t.ok(watch.pid)
+    says "syntax error near"
+    says "waiting"
+    write(dir.path .. "/deep.lua", "error 'not yet'")
+    says "not yet"
+    says "waiting"
+    write(dir.path .. "/deep.lua", "return 'mended'")
+    says "it says mended"
+end)
+
 t.test("a guest that runs on is interrupted, and ends in peace", function()
     local dir <close> = folder()
     local text = [[

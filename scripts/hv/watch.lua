@@ -134,7 +134,10 @@ function watch.report()
         end
         return file, why, code
     end
-    local load_module = require
+    local load_module, loaded, search = require, package.loaded, package.searchpath
+    local function find_module(name)
+        return type(package.path) == "string" and search(name, package.path) or nil
+    end
     local function replace(where, functions)
         for name, fn in pairs(functions) do
             where[name] = fn
@@ -156,8 +159,11 @@ function watch.report()
     replace(_G, {
         loadfile = before(loadfile), dofile = before(dofile),
         require = function(name)
+            if type(name) == "string" and not loaded[name] then
+                tell(find_module(name)) -- first: what is wrong with it will be mended there
+            end
             local module, path = load_module(name)
-            tell(path)
+            tell(path) -- who found it may have been another
             return module, path
         end,
     })
