@@ -9,7 +9,8 @@
  * watch:start(argv)            run the program argv[1], on this terminal; it may write
  *                              lines to the descriptor that HVLUA_WATCH names
  * watch:wait([seconds]) --> "changed" | "line", text | "ended", status | nil
- * watch:stop(seconds) --> status   SIGINT, and after so long SIGKILL; nil: none ran
+ * watch:stop(seconds) --> status, { line... }   SIGINT, and after so long SIGKILL; and
+ *                              what it told meanwhile; nil: none ran
  * watch:close()
  * end_with_parent()            where it is the program that is watched
  *
@@ -419,6 +420,13 @@ static int watch_wait(lua_State *L)
     return news(L, w); /* nothing: Ctrl-C, the time, or no name of ours */
 }
 
+/* Append what the child has told to the table on top. */
+static void take_lines(lua_State *L, struct watch *w)
+{
+    while (push_line(L, w))
+        lua_rawseti(L, -2, luaL_len(L, -2) + 1);
+}
+
 static int watch_stop(lua_State *L)
 {
     struct watch *w = self(L);
@@ -430,13 +438,18 @@ static int watch_stop(lua_State *L)
         return 0;
     if (!w->over)
         kill(w->child, SIGINT);
-    for (; !reap(w, &status); left -= 2e-3) {
+    lua_newtable(L);
+    for (; !ended(w); left -= 2e-3) {
         if (left <= 0)
             kill(w->child, SIGKILL);
+        take_lines(L, w);
         nanosleep(&pause, NULL);
     }
+    take_lines(L, w);
+    reap(w, &status);
     lua_pushinteger(L, status);
-    return 1;
+    lua_insert(L, -2);
+    return 2;
 }
 
 /* Also __gc and __close. */

@@ -198,6 +198,40 @@ t.test("what the script writes itself is no reason to run it again", function()
     end
 end)
 
+t.test("nor what it writes when it is interrupted, or its guest's shared file", function()
+    local dir <close> = folder()
+    local text = [[
+        local hv = require "hv"
+        local file = io.open "state"
+        local runs = file:read "n"
+        file:close()
+        local _ <close> = setmetatable({}, { __close = function()
+            local file <close> = io.open("state", "w")
+            file:write(runs + 1)
+        end })
+        local vm <close> = hv.vm {}
+        vm:map { at = 0, size = "64K", file = "disk", shared = true }
+        vm:load(0x4000, "\2\0\0\xd4\0\0\0\x14") -- hvc #0; b .
+        vm:hypercall(0, function() io.stderr:write("run ", runs, " WHO\n") end)
+        vm:vcpu { pc = 0x4000 }
+        vm:run()
+    ]]
+    overwrite(dir.path .. "/state", "0")
+    overwrite(dir.path .. "/disk", ("\0"):rep(1 << 16))
+    write(dir.path .. "/script.lua", text:gsub("WHO", "I"))
+    local says, watch <close> = watching(dir, "script.lua")
+    t.ok(watch.pid)
+    says "run 0 I\n"
+    for round, who in ipairs { "you", "they" } do
+        t.run { "sleep", "0.3" }
+        write(dir.path .. "/script.lua", text:gsub("WHO", who))
+        says(("run %d %s\n"):format(round, who))
+    end
+    t.run { "sleep", "0.3" }
+    local file <close> = assert(io.open(dir.path .. "/log"))
+    t.eq(select(2, file:read "a":gsub("again", "")), 2)
+end)
+
 t.test("a link's target is watched, and the link", function()
     local dir <close> = folder()
     t.run { "mkdir", dir.path .. "/there" }

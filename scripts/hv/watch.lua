@@ -50,6 +50,15 @@ local function settle(w)
     until not news or news == "ended"
 end
 
+-- What it writes when it is interrupted is its own too.
+local function stop(w)
+    local status, lines = w:stop(PATIENCE)
+    for _, line in ipairs(lines or {}) do
+        heard(w, line)
+    end
+    return status
+end
+
 local function once(w, argv)
     local status
     w:start(argv)
@@ -62,7 +71,7 @@ local function once(w, argv)
             tell_end(status)
         elseif news == "changed" then
             settle(w)
-            return w:stop(PATIENCE) or status
+            return stop(w) or status
         end
     end
 end
@@ -80,7 +89,7 @@ function watch.run(program, script, ...)
     while true do
         local ok, result = pcall(once, w, argv)
         if not ok then
-            w:stop(PATIENCE)
+            stop(w)
             if tostring(result):find("interrupted!", 1, true) then
                 return 0 -- how a watch ends
             end
@@ -169,8 +178,8 @@ function watch.report()
     })
     local map = core.machine.map
     function core.machine.map(vm, options, ...)
-        if type(options) == "table" then
-            tell(options.file)
+        if type(options) == "table" then -- what is shared is the guest's to write to
+            say_once(options.shared and "-" or "+", options.file)
         end
         return map(vm, options, ...)
     end
