@@ -342,6 +342,26 @@ t.on("arm64", "a file, headers beside it, those of two ABIs", function(open)
     end)
 end)
 
+t.test("headers beside a script, or a file, that is named without a folder", function()
+    need "arm64"
+    local _, program = t.run { "readlink", "-f", t.hvlua }
+    folder_for(function(folder)
+        write(folder .. "/own.h", "#define OWN 42\n")
+        write(folder .. "/guest.c", '#include "own.h"\nlong main(void) { return OWN; }\n')
+        write(folder .. "/script.lua", [==[
+            local hv = require "hv"
+            local text = hv.cc [[
+                #include "own.h"
+                long main(void) { return OWN; }
+            ]]
+            print(text.arch, hv.cc { file = "guest.c" }.name)
+        ]==])
+        local status, out, err = t.run { "sh", "-c", ("cd '%s' && exec '%s' script.lua"):format(
+            folder, program:match "[^\n]+") }
+        t.eq({ status, out, err }, { 0, "arm64\tguest.c\n", "" })
+    end)
+end)
+
 -- ---- the cache ---------------------------------------------------------------------
 
 -- How often a compiler ran meanwhile.

@@ -2,6 +2,7 @@
 -- hvlua --watch: a script that is saved runs again.
 local t = ...
 local core = require "hv.core"
+local hv = require "hv"
 
 local function folder()
     local path = os.tmpname()
@@ -230,6 +231,33 @@ t.test("nor what it writes when it is interrupted, or its guest's shared file", 
     t.run { "sleep", "0.3" }
     local file <close> = assert(io.open(dir.path .. "/log"))
     t.eq(select(2, file:read "a":gsub("again", "")), 2)
+end)
+
+t.test("what a guest in C includes is watched, what the compiler writes is not", function()
+    if not pcall(hv.cc, "long main(void) { return 0; }") then
+        t.skip "no C compiler for arm64"
+    end
+    local dir <close> = folder()
+    write(dir.path .. "/the number.h", "#define NUMBER 1")
+    write(dir.path .. "/guest.c", '#include "./the number.h"\nlong main(void) { return NUMBER; }')
+    write(dir.path .. "/script.lua", [[
+        local hv = require "hv"
+        io.stderr:write "it begins\n"
+        local vm <close> = hv.vm { memory = "1M" }
+        local cpu = vm:vcpu { pc = vm:load(hv.cc { file = "guest.c" }) }
+        vm:run()
+        io.stderr:write("the number is ", cpu.x0, "\n")
+    ]])
+    local says, watch <close> = watching(dir, "script.lua")
+    t.ok(watch.pid)
+    says "the number is 1\n"
+    for number = 2, 3 do
+        says "waiting"
+        write(dir.path .. "/the number.h", "#define NUMBER " .. number)
+        says(("the number is %d\n"):format(number))
+    end
+    local file <close> = assert(io.open(dir.path .. "/log"))
+    t.eq(select(2, file:read "a":gsub("begins", "")), 3)
 end)
 
 t.test("a link's target is watched, and the link", function()

@@ -118,12 +118,14 @@ local function write(job, folder, name, text)
     end
 end
 
--- The text is a file beside the headers: so they come before any of the same name.
+-- The text is a file beside the headers: so they come before any of the same name. What
+-- comes out is ours to write, which a watch takes note of (watch.lua).
 local function run(job, folder, mode, text)
     local flags = { "-I" .. folder.path, table.unpack(mode) }
     table.move(job.flags, 1, #job.flags, #flags + 1, flags)
     local output = folder.path .. "/out"
     write(job, folder, "text.c", text)
+    write(job, folder, "out", "")
     local ok, why = compiler.run(job.tool, flags, folder.path .. "/text.c", output)
     if ok == nil then
         fail(job, why)
@@ -171,13 +173,27 @@ local function includes(job)
     return left:find "include" or left:find "\\\r?\n"
 end
 
+-- What a text includes is loaded too, for whoever watches this script: it hears of what
+-- is opened.
+local function open_included(folder)
+    local rule = (contents(folder.path .. "/included") or ""):gsub("\\\n", " ")
+    for name in rule:gsub("\\ ", "\0"):gmatch "%S+" do -- as make reads it
+        local path = name:gsub("%z", " "):gsub("%$%$", "$"):gsub("\\#", "#")
+        local file = io.open(path, "rb")
+        if file then
+            file:close()
+        end
+    end
+end
+
 -- What the object is made of, as a text; nil where that cannot be told.
 local function key_of(job, folder)
     local text = job.whole
     if text:find "incbin" or text:find "%f[%w]embed%f[%W]" then
         return nil
     elseif includes(job) then
-        text = run(job, folder, { "-E", "-P" }, text)
+        text = run(job, folder, { "-E", "-P", "-MMD", "-MF", folder.path .. "/included" }, text)
+        open_included(folder)
     end
     local parts = { "cc", core.version, job.arch, job.tool.program, job.tool.version, text,
         table.concat(job.flags, "\0") }
@@ -306,9 +322,8 @@ local function place_of(job, start)
         file, line, path = job.name, 1, job.name
     end
     job.place, job.line = file or "text", line or 1
-    local folder = path and path:match "^(.*)/"
-    if folder then
-        table.insert(job.flags, 1, "-iquote" .. folder)
+    if path then
+        table.insert(job.flags, 1, "-iquote" .. (path:match "^.*/" or "./"))
     end
 end
 
