@@ -154,6 +154,13 @@ t.on("a closed machine, and one that is another's", function(open)
     vm:close()
     t.raises(function() vm:serve(replay) end, "the machine is closed")
     t.raises(function() vm:serve(recording, {}) end, "the machine is closed")
+    for _, wrong in ipairs {
+        function() vm:serve(ABI, {}) end, function() vm.serve(1) end,
+        function() vm:trace { hypercalls = true } end, function() vm.trace(1) end,
+        function() recording.close() end, function() replay.finish({}) end,
+    } do
+        t.raises(wrong, "^[^\n]*abi_replay.lua:%d+: ")
+    end
     t.eq({ replay.answered, replay.left, recording.calls }, { 0, 0, 0 })
     recording:close()
     recording:close()

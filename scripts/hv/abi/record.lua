@@ -67,7 +67,10 @@ local function check(self, ok)
 end
 
 function Recording:close()
-    if self.out then
+    if getmetatable(self) ~= Recording then
+        error(("close: a recording expected, got %s: write a:b(), not a.b()"):format(type(self)),
+              2)
+    elseif self.out then
         self.out:close()
         self.out = nil
     end

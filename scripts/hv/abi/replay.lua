@@ -329,6 +329,9 @@ end
 
 --- All has come that was recorded.
 function Replay:finish()
+    if not replay.is(self) then
+        error(("finish: a replay expected, got %s: write a:b(), not a.b()"):format(type(self)), 2)
+    end
     local first
     for _, calls in pairs(self.calls) do
         local entry = calls[calls.next]

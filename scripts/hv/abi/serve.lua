@@ -320,7 +320,10 @@ end
 
 --- vm:serve()
 function serve.machine(vm, abi, handlers, opts, ...)
-    core.room(vm, 0, 0) -- is it a machine, and open?
+    local is, not_so = pcall(core.room, vm, 0, 0) -- a machine, and open
+    if not is then
+        error(not_so, 2)
+    end
     local recording, from = mocks_of(abi)
     abi = recording and recording.abi or from and from.abi or abi
     if not abi_module.is(abi) then

@@ -253,7 +253,10 @@ local KNOWN = { hypercalls = "boolean function" }
 
 --- vm:trace(): see above. `again(vm)` makes its hypercalls anew.
 function trace.machine(vm, opts, again, ...)
-    core.room(vm, 0, 0) -- is it a machine, and open?
+    local is, not_so = pcall(core.room, vm, 0, 0) -- a machine, and open
+    if not is then
+        error(not_so, 2)
+    end
     local tracer = trace.of(vm)
     if opts == nil then
         return tracer and table.move(tracer.rows, 1, #tracer.rows, 1, {}) or {}
