@@ -27,21 +27,31 @@ static bool writable(const struct vmm *vm, uint64_t pa, uint64_t size)
     return true;
 }
 
-/* False: nothing is left, or, with something left, there is no memory. A handler may
- * have closed the machine, or a finalizer, even between two pages. */
-static bool next(struct span *s, bool write)
+/* What the page has of it, into pa and size; whether there is memory is not asked. A
+ * handler may have closed the machine, or a finalizer, even between two pages. */
+static bool look(struct span *s)
 {
-    struct vmm *vm = s->v->machine->vm;
-
     s->size = PAGE - s->va % PAGE;
     if (s->size > s->left)
         s->size = s->left;
-    if (s->left == 0 || !vm || vmm_translate(s->v->cpu, s->va, &s->pa) <= 0 ||
-        vmm_mapped(vm, s->pa, s->size, "guest") < 0 ||
-        (write && !writable(vm, s->pa, s->size)))
-        return false;
+    return s->left > 0 && s->v->machine->vm &&
+           vmm_translate(s->v->cpu, s->va, &s->pa) > 0;
+}
+
+static void pass(struct span *s)
+{
     s->va += s->size;
     s->left -= s->size;
+}
+
+/* False: nothing is left, or, with something left, there is no memory. */
+static bool next(struct span *s, bool write)
+{
+    if (!look(s) ||
+        vmm_mapped(s->v->machine->vm, s->pa, s->size, "guest") < 0 ||
+        (write && !writable(s->v->machine->vm, s->pa, s->size)))
+        return false;
+    pass(s);
     return true;
 }
 
@@ -159,7 +169,7 @@ static bool push_string(lua_State *L, struct span *s)
 {
     int pages = 0;
 
-    while (next(s, false)) {
+    for (; look(s); pass(s)) {
         struct vmm *vm = s->v->machine->vm;
         const char *page = vmm_bytes(vm, s->pa, (size_t)s->size), *end;
         char copy[PAGE];
