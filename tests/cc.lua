@@ -392,6 +392,22 @@ local function forget()
     return require "hv.cc"
 end
 
+t.test("a cache's folder by any name", function()
+    need "arm64"
+    local _, program = t.run { "readlink", "-f", t.hvlua }
+    folder_for(function(folder)
+        write(folder .. "/script.lua", "require 'hv'.cc 'long main(void) { return 1; }'")
+        for _, name in ipairs { "-delete", "!", "a folder" } do
+            local status, out, err = t.run { "sh", "-c",
+                ("cd '%s' && HVLUA_CACHE='%s' exec '%s' script.lua"):format(
+                    folder, name, program:match "[^\n]+") }
+            t.eq({ status, out, err }, { 0, "", "" })
+            t.eq(#files(folder .. "/" .. name), 1, name)
+        end
+        t.eq(#files(folder), 4)
+    end)
+end)
+
 t.test("a text is compiled once: in a process, and on disk", function()
     need "arm64"
     folder_for(function(folder)

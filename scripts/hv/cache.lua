@@ -24,12 +24,14 @@ local function set(name)
     return value ~= "" and value or nil
 end
 
+-- A name that begins with - would be an option, or worse, to those who are called.
 local function folder()
-    if os.getenv "HVLUA_CACHE" then
-        return set "HVLUA_CACHE"
+    local where = set "HVLUA_CACHE"
+    if not os.getenv "HVLUA_CACHE" then
+        local base = set "XDG_CACHE_HOME" or set "HOME" and os.getenv "HOME" .. "/.cache"
+        where = base and base .. "/hvlua"
     end
-    local base = set "XDG_CACHE_HOME" or set "HOME" and os.getenv "HOME" .. "/.cache"
-    return base and base .. "/hvlua"
+    return where and where:find "^[^/]" and "./" .. where or where
 end
 
 local function path_of(where, key)
