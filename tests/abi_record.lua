@@ -407,6 +407,41 @@ t.on("a time limit, and who hears of errors", function(open)
     t.ok(lines[4]:find '^0: #6%(%) raised ".*heard"$', lines[4])
 end)
 
+t.on("a time limit while arguments are read, or the answer is written", function(open)
+    local path, _ <close> = temporary()
+    local vm, call = guest(open)
+    local abi = hv.abi("slow", {
+        many = { 1, "in u8 data[]" }, give = { 2, "out u8 data[]", returns = "u32" },
+        few = { 3 },
+    })
+    local list = {}
+    vm:serve(abi:record(path), {
+        many = function() end, give = function() return list end, few = function() end,
+    })
+    local function cut_off(nr)
+        local before = #lines_of(path)
+        local cpu, names = vm.cpus[1], REGISTERS[vm.arch]
+        for _ = 1, 100 do -- it may be over before the guest has called
+            cpu[vm.arch == "arm64" and "pc" or "rip"] = 0x10000
+            cpu[names[1]], cpu[names[2]], cpu[names[3]] = nr, 0x20000, 0x50000
+            vm:run { timeout = 0.005 }
+            local lines = lines_of(path)
+            if #lines > before then
+                return lines[#lines]
+            end
+        end
+    end
+    local line = cut_off(1)
+    t.ok(line:find '^%-%- 0: many%(%?%) raised ".*interrupted!"$', line)
+    for i = 1, 0x50000 do
+        list[i] = 255
+    end
+    line = cut_off(2)
+    t.ok(line:find '^0: give%(data%[327680%]%) raised ".*interrupted!"$', line)
+    call(3)
+    t.eq(abi:replay(path).left, 2)
+end)
+
 -- ---- together with the rest --------------------------------------------------------
 
 t.on("traced calls are the same, recorded, replayed or neither", function(open)

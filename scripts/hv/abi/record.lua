@@ -23,7 +23,8 @@
 --     0: #9() = 14                             number 9, which no call has
 --
 -- First is the vCPU's index; values are as text.lua has them. Empty lines, and those that
--- begin with --, are a person's. What a handler gives to cpu:stop() is there when it is
+-- begin with --, are a person's; a call that a time limit has ended before its arguments
+-- were read is such a line. What a handler gives to cpu:stop() is there when it is
 -- nil, a boolean, a number or a string, else as ?. The call by which a guest tells what
 -- it was built with is answered by the declaration alone, and is not recorded.
 
@@ -157,20 +158,26 @@ local function line_of(call, state, closed, value, number)
             or "")
 end
 
--- A call is a guard: where it ends before its answer, it says that.
+-- A call is a guard: where it ends before its answer, it says that. A time limit or
+-- Ctrl-C may end it before it is known what the guest has passed: no answer can be found
+-- by that, it is only told to people.
 local Call = {}
 
 function Call:__close(why)
     local recording, call = self.recording, self.call
-    if self.done or not recording.out then
+    if self.done or recording.failed or not recording.out then
         return
     elseif self.event and not self.arguments and not SAYS[self.event.why] then
         put(recording, line_of(call, self)) -- who heard of the error has raised
     else
         why = type(why) == "string" and why or ("(a %s)"):format(type(why))
-        put(recording, ("%d: %s(%s) raised %s"):format(self.index,
-            call.name == "?" and "#" .. call.nr or call.name, self.arguments or "",
+        local known = self.arguments or #call.params == 0 and ""
+        put(recording, ("%s%d: %s(%s) raised %s"):format(known and "" or "-- ", self.index,
+            call.name == "?" and "#" .. call.nr or call.name, known or "?",
             text.quoted(why:match "^[^\n]*")))
+        if not known then
+            return
+        end
     end
     recording.calls = recording.calls + 1
 end
@@ -206,13 +213,16 @@ function record.hooks(recording, vm, others)
     end
     function hooks.finish(env, call, cpu, value, number)
         local state = calls[cpu]
-        calls[cpu], state.done = nil, true
+        calls[cpu] = nil
         local stopping, with = core.stopping(cpu)
         state.stopped = stopping and not state.stopping and text.literal(with) or nil
         if recording.out or recording.failed then
-            check(recording, put(recording, line_of(call, state, vm.closed, value, number)))
+            local line = line_of(call, state, vm.closed, value, number)
+            state.done = true
+            check(recording, put(recording, line))
             recording.calls = recording.calls + 1
         end
+        state.done = true
         also("finish", env, call, cpu, value, number)
         return value, number
     end
