@@ -47,6 +47,39 @@ local function guest(open)
     end
 end
 
+t.on("results are what their types are, however a handler gives them", function(open)
+    local vm, call = guest(open)
+    local lines = {}
+    local abi = hv.abi("lab", {
+        f64 = { 1, returns = "f64" }, f32 = { 2, returns = "f32" }, is = { 3, returns = "bool" },
+        set = { 4, returns = "flags perm" }, color_of = { 5, returns = "enum color" },
+        all = { 6, "out struct all all", "out flags perm p", "out enum color c[2]" },
+        all_t = hv.struct { "flags perm p", "enum color c", "flags perm q[3]", "f32 f" },
+        color = ABI.color, perm = ABI.perm, range = { 1, 9 },
+    })
+    vm:serve(abi, {
+        f64 = function() return 1.5 end, f32 = function() return -0.25 end,
+        is = function() return true end, color_of = function() return 1 end,
+        set = function() return { w = true, rest = 8 } end,
+        all = function()
+            return { p = { "r" }, c = 1, q = { {}, 3, { x = true } }, f = 1.5 }, { "r", "w" },
+                { 0, "green" }
+        end,
+        default = function(nr) return -nr end,
+    })
+    vm:trace { hypercalls = function(line) lines[#lines + 1] = line:match "lab.*  " end }
+    for nr = 1, 7 do
+        call(nr, 0x21000, 0x22000, 0x23000)
+    end
+    t.eq(lines, {
+        "lab.f64() = 1.5  ", "lab.f32() = -0.25  ", "lab.is() = true  ", "lab.set() = w|0x8  ",
+        "lab.color_of() = green  ",
+        "lab.all() = 0, all = { p = r, c = green, q = { 0, r|w, x }, f = 1.5 }, p = r|w, "
+            .. "c = { red, green }  ",
+        "lab: call 7() = -7  ",
+    })
+end)
+
 t.on("a line for each call, with names and values", function(open)
     local vm, call = guest(open)
     local lines = {}

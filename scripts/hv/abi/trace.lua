@@ -16,6 +16,8 @@
 local core = require "hv.core"
 local errno = require "hv.abi.errno"
 local options = require "hv.options"
+local struct = require "hv.abi.struct"
+local text = require "hv.abi.text"
 
 local trace = {}
 
@@ -28,66 +30,76 @@ end
 
 local SHOWN, ITEMS = 32, 8
 
-local function quoted(text)
-    local cut = #text > SHOWN
-    local out = text:sub(1, SHOWN):gsub('[%c"\\\127-\255]', function(c)
+local function quoted(bytes)
+    local cut = #bytes > SHOWN
+    local out = bytes:sub(1, SHOWN):gsub('[%c"\\\127-\255]', function(c)
         local plain = { ["\n"] = "\\n", ["\t"] = "\\t", ["\r"] = "\\r", ["\0"] = "\\0",
             ['"'] = '\\"', ["\\"] = "\\\\" }
         return plain[c] or ("\\x%02x"):format(c:byte())
     end)
-    return ('"%s"%s'):format(out, cut and ("... (%d bytes)"):format(#text) or "")
+    return ('"%s"%s'):format(out, cut and ("... (%d bytes)"):format(#bytes) or "")
 end
 
 local show
 
-local function list(values)
+local function list(values, ty)
     local out = {}
     for i, value in ipairs(values) do
         if i > ITEMS then
             out[i] = ("... (%d)"):format(#values)
             break
         end
-        out[i] = show(nil, value)
+        out[i] = show(ty, value)
     end
-    return "{ " .. table.concat(out, ", ") .. " }"
+    return #out > 0 and "{ " .. table.concat(out, ", ") .. " }" or next(values) == nil and "{}"
+        or "{ ... }"
+end
+
+-- Of a parameter or member.
+local function value_of(p, value)
+    if (p.count or p.open) and type(value) == "table" then
+        return list(value, p.type)
+    end
+    return show(p.type, value)
 end
 
 local function members(ty, value)
     local out = {}
     for _, m in ipairs(ty.members) do
-        out[#out + 1] = ("%s = %s"):format(m.name, show(not m.count and not m.open and m.type
-            or nil, value[m.name]))
+        out[#out + 1] = ("%s = %s"):format(m.name, value_of(m, value[m.name]))
     end
     return "{ " .. table.concat(out, ", ") .. " }"
 end
 
-local function set(ty, value)
-    local out = {}
-    for _, name in ipairs(ty.names) do
-        out[#out + 1] = value[name] and name or nil
-    end
-    out[#out + 1] = value.rest and ("0x%x"):format(value.rest)
-    return #out > 0 and table.concat(out, "|") or "0"
+-- A handler may give flags and enums in several ways, or what is none.
+local function named(ty, value)
+    local is, number = pcall(struct.number, ty, value, "")
+    return is and text.write({ type = ty }, number) or nil
 end
 
+-- `ty` may be nil: then it is shown as it is.
 function show(ty, value)
     local kind = ty and ty.kind
-    if type(value) == "string" then
-        return kind == "enum" and value or quoted(value)
+    local name = (kind == "flags" or kind == "enum") and named(ty, value)
+    if name then
+        return name
+    elseif type(value) == "string" then
+        return quoted(value)
     elseif kind == "ptr" and math.type(value) == "integer" then
         return ("0x%x"):format(value)
     elseif type(value) ~= "table" then
         return tostring(value)
-    elseif kind == "flags" then
-        return set(ty, value)
     elseif kind == "struct" then
         return members(ty, value)
     end
-    return #value > 0 and list(value) or next(value) == nil and "{}" or "{ ... }"
+    return list(value)
 end
 
-local function value_of(p, value)
-    return show(not p.count and not p.open and p.type or nil, value)
+local function result_of(call, value)
+    if call.name == "?" then -- no call: its handler's integer
+        return ("%d"):format(value)
+    end
+    return text.result(call.returns, value)
 end
 
 local function microseconds(seconds)
@@ -193,12 +205,9 @@ function trace.hooks(tracer)
     end
     function hooks.finish(_, call, cpu, value, number)
         local event = tracer.at[cpu].event
-        local text = event and ("-%s (%s)"):format(NAMES[number] or number, event.why)
-            or number ~= 0 and "-" .. NAMES[number]
-            or not call.returns and "0"
-            or call.returns.kind == "ptr" and ("0x%x"):format(value)
-            or call.returns.kind == "enum" and call.returns.named[value] or tostring(value)
-        tracer:finish(cpu, text, number ~= 0)
+        local shown = event and ("-%s (%s)"):format(NAMES[number] or number, event.why)
+            or number ~= 0 and "-" .. NAMES[number] or result_of(call, value)
+        tracer:finish(cpu, shown, number ~= 0)
         return value, number
     end
     return hooks
