@@ -2,32 +2,17 @@
 -- abi:record and abi:replay: a run's calls written down, and another run answered from
 -- that. What is wrong with files is in abi_replay.lua.
 local t = ...
+local caller = dofile(t.folder .. "/tests/abi/caller.lua")
 local hv = require "hv"
 local struct = require "hv.abi.struct"
 local text = require "hv.abi.text"
 
-local REGISTERS = {
-    arm64 = { "x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8" },
-    x86_64 = { "rax", "rdi", "rsi", "rdx", "rcx", "r8", "r9", "r10", "r11" },
-}
-local CODE = { arm64 = "hvc #0\n wfi", x86_64 = "out %al, $0xe8\n hlt" }
-
--- --> vm, call(nr, word...) as in abi_call.lua
+-- --> vm, call(nr, word...) --> result, error, the exit's kind and value
 local function guest(open)
-    local vm = open { memory = "1M" }
-    vm:load(0x10000, hv.asm(CODE[vm.arch], { arch = vm.arch }))
-    local cpu = vm:vcpu(vm.arch == "x86_64" and hv.x86.long(vm, 0x80000) or nil)
-    local names = REGISTERS[vm.arch]
+    local vm, call = caller.guest(open)
     return vm, function(...)
-        for i = 1, 9 do
-            cpu[names[i]] = (select(i, ...)) or 0
-        end
-        cpu[vm.arch == "arm64" and "pc" or "rip"] = 0x10000
-        local exit = vm:run { timeout = 20 }
-        if vm.closed then
-            return exit.kind, exit.value
-        end
-        return cpu[names[1]], cpu[vm.arch == "arm64" and "x1" or "rdx"], exit.kind, exit.value
+        local result, number, exit = call(...)
+        return result, number, exit.kind, exit.value
     end
 end
 
@@ -420,7 +405,7 @@ t.on("a time limit while arguments are read, or the answer is written", function
     })
     local function cut_off(nr)
         local before = #lines_of(path)
-        local cpu, names = vm.cpus[1], REGISTERS[vm.arch]
+        local cpu, names = vm.cpus[1], caller.registers[vm.arch]
         for _ = 1, 100 do -- it may be over before the guest has called
             cpu[vm.arch == "arm64" and "pc" or "rip"] = 0x10000
             cpu[names[1]], cpu[names[2]], cpu[names[3]] = nr, 0x20000, 0x50000

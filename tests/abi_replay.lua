@@ -2,6 +2,7 @@
 -- abi:replay where a run is another than the recorded one, and files of recordings that
 -- are not as abi:record leaves them.
 local t = ...
+local caller = dofile(t.folder .. "/tests/abi/caller.lua")
 local hv = require "hv"
 
 local ABI = hv.abi("lab", {
@@ -15,23 +16,12 @@ local ABI = hv.abi("lab", {
 })
 local HEAD = ("hvlua recording 1: abi lab, version 3, layout %016x\n"):format(ABI.hash)
     .. "limits: 4096, string 256\n"
-local REGISTERS = {
-    arm64 = { "x0", "x1", "x2", "x3" }, x86_64 = { "rax", "rdi", "rsi", "rdx" },
-}
-
 local function guest(open)
-    local vm = open { memory = "1M" }
-    vm:load(0x10000, hv.asm(vm.arch == "arm64" and "hvc #0\n wfi" or "out %al, $0xe8\n hlt",
-                            { arch = vm.arch }))
-    local cpu = vm:vcpu(vm.arch == "x86_64" and hv.x86.long(vm, 0x80000) or nil)
+    local vm, call = caller.guest(open)
     vm:write(0x20000, "Hello\0")
     return vm, function(...)
-        for i, name in ipairs(REGISTERS[vm.arch]) do
-            cpu[name] = (select(i, ...)) or 0
-        end
-        cpu[vm.arch == "arm64" and "pc" or "rip"] = 0x10000
-        vm:run { timeout = 20 }
-        return cpu[REGISTERS[vm.arch][1]], cpu[vm.arch == "arm64" and "x1" or "rdx"]
+        local result, number = call(...)
+        return result, number
     end
 end
 

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- vm:trace and hvlua --hypercalls: each call in a line, and what they cost.
 local t = ...
+local caller = dofile(t.folder .. "/tests/abi/caller.lua")
 local hv = require "hv"
 
 local ABI = {
@@ -26,25 +27,11 @@ local HANDLERS = {
     mode = function() return "green" end,
 }
 
-local REGISTERS = {
-    arm64 = { "x0", "x1", "x2", "x3", "x4", "x5" },
-    x86_64 = { "rax", "rdi", "rsi", "rdx", "rcx", "r8" },
-}
-
 local function guest(open)
-    local vm = open { memory = "1M" }
-    local arm = vm.arch == "arm64"
-    vm:load(0x10000, hv.asm(arm and "hvc #0\n wfi" or "out %al, $0xe8\n hlt", { arch = vm.arch }))
-    local cpu = vm:vcpu(not arm and hv.x86.long(vm, 0x80000) or nil)
+    local vm, call = caller.guest(open)
     vm:write(0x20000, "Hello, \"you\"\n\0")
     vm:pack("<I2I2", 0x21000, 1, 65535)
-    return vm, function(...)
-        for i, name in ipairs(REGISTERS[vm.arch]) do
-            cpu[name] = (select(i, ...)) or 0
-        end
-        cpu[arm and "pc" or "rip"] = 0x10000
-        return vm:run { timeout = 20 }
-    end
+    return vm, call
 end
 
 t.on("results are what their types are, however a handler gives them", function(open)
