@@ -174,7 +174,7 @@ t.on("two recordings of one file: the later one has it", function(open)
     its_call(2, 3, 4)
     local why = t.raises(function() call(2, 1, 2) end, "another recording has the file since")
     t.ok(why:find("abi: record: " .. path .. ": another", 1, true), why)
-    t.raises(function() vm:serve(first, {}) end, "serve: the recording is closed: another")
+    t.raises(function() vm:serve(first, {}) end, "serve: the recording is broken: another")
     t.eq(contents(path):match "\n(0:.*)$", "0: add(a = 3, b = 4) = 12\n")
     -- behind close() calls are answered, and not written
     local third <close> = ABI:record(path)
@@ -206,14 +206,18 @@ t.test("a file that cannot be written", function()
         vm:fill(0x20000, 300, 65)
         local calls = 0
         vm:vcpu { pc = 0x10000 }
-        vm:serve(abi:record(%q), { say = function() calls = calls + 1 end })
+        local recording = abi:record(%q)
+        local handlers = { say = function() calls = calls + 1 end }
+        vm:serve(recording, handlers)
         for _ = 1, 2 do print((select(2, pcall(vm.run, vm, { timeout = 20 })))) end
+        print((select(2, pcall(vm.serve, vm, recording, handlers))))
         print(calls)
     ]]):format(path)
     local limited = "trap '' XFSZ; ulimit -f 4; exec " .. t.hvlua .. " -"
     local _, out = t.run({ "sh", "-c", limited }, script)
     t.ok(out:find("abi: record: " .. path .. ": File too large", 1, true), out)
     t.ok(select(2, out:gsub("abi: record: ", "")) == 2 and tonumber(out:match "(%d+)\n$") > 5, out)
+    t.ok(out:find("serve: the recording is broken: File too large", 1, true), out)
     local text = contents(path) -- and what is there can be used
     local abi = hv.abi("lab", { say = { 1, "cstr text" } })
     local replay = abi:replay(path)
@@ -311,6 +315,8 @@ t.test("recordings of something else, and lines that are none", function()
         { "add(a = 1, b = 2) = 3", "column 1: an integer expected" },
         { "0 add(a = 1, b = 2) = 3", "column 2: : expected" },
         { "0: ", "a call's name expected" },
+        { "-1: add(a = 1, b = 2) = 3", "column 3: vcpu -1: they are 0 to 63" },
+        { "64: add(a = 1, b = 2) = 3", "vcpu 64: they are 0 to 63" },
         { "0: sub(a = 1) = 1", "lab has no call sub" },
         { "0: #0() = 1", "#0: the numbers are 1 to 9" },
         { "0: #99999999999999999999() = 1", "the numbers are 1 to 9" },

@@ -232,9 +232,9 @@ end
 --- A machine is served: the limits are part of what its guest sees.
 function record.begin(recording, vm, opts, level)
     local limits = ("limits: %d, string %d"):format(opts.limit, opts.string)
-    if not recording.out then
-        error(("serve: the recording is closed%s"):format(recording.failed
-              and ": " .. recording.failed or ""), level + 1)
+    if recording.failed or not recording.out then
+        error(("serve: the recording is %s"):format(recording.failed
+              and "broken: " .. recording.failed or "closed"), level + 1)
     elseif recording.vm and recording.vm ~= vm then
         error("serve: the recording is of another machine: use another file", level + 1)
     elseif recording.limits and recording.limits ~= limits then

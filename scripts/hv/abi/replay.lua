@@ -20,6 +20,7 @@ local errno = require "hv.abi.errno"
 local text = require "hv.abi.text"
 
 local SHOWN = 160 -- bytes of a call, around where it differs
+local LAST_CPU = 63
 local UNKNOWN, UNSERVED = "there is no such call", "it has no handler"
 
 local Replay = { __name = "replay" }
@@ -101,6 +102,9 @@ local function read_call(self, line)
     local r, entry = text.reader(line), { n = 0 }
     local call
     entry.cpu = r:integer()
+    if entry.cpu < 0 or entry.cpu > LAST_CPU then
+        r:fail("vcpu %d: they are 0 to %d", entry.cpu, LAST_CPU)
+    end
     r:expect ":"
     local name = r:take "#%d+"
     if name then
