@@ -28,7 +28,8 @@ struct stats {
     pthread_t thread;
     bool sampling;
     _Atomic bool done;
-    uint64_t started, looked; /* when */
+    uint64_t started;
+    _Atomic uint64_t looked;  /* when; read without the lock too */
     const struct run *seen;   /* at the last look, */
     enum stats_place seen_in; /* and what it was doing */
     uint32_t random;
