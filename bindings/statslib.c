@@ -123,7 +123,8 @@ static void start_sampling(struct stats *s)
 {
     sigset_t all, old;
 
-    s->started = s->looked = clock_now(); /* the thread may take its time */
+    s->started = clock_now(); /* the thread may take its time */
+    s->looked = s->started;
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &old);
     s->sampling = pthread_create(&s->thread, NULL, sample, s) == 0;
