@@ -104,6 +104,7 @@ static bool set_watched(lua_State *L, struct watch *w, const char *path,
     if (folder < 0)
         return false;
     lua_pushfstring(L, "%d/%s", folder, slash ? slash + 1 : path);
+    /* watched[key] = true; or nil, and changed[key] = nil */
     for (int i = on ? WATCHED : CHANGED; i >= WATCHED; i--) {
         lua_getiuservalue(L, 1, i);
         lua_pushvalue(L, 4);
@@ -111,8 +112,7 @@ static bool set_watched(lua_State *L, struct watch *w, const char *path,
             lua_pushboolean(L, 1);
         else
             lua_pushnil(L);
-        lua_rawset(L,
-                   5); /* watched[key] = true; or nil, and changed[key] = nil */
+        lua_rawset(L, 5);
         lua_settop(L, 4);
     }
     return true;

@@ -438,8 +438,12 @@ t.on("a handler, or who hears of errors, may close the machine", function(open)
         end
         vm:serve(abi, case & 2 ~= 0 and handlers or {}, { on_error = close })
         local ok, why = pcall(call, 1 + (case >> 2) % 4, 0x30000)
-        t.ok(vm.closed and (ok or why:find("the handler returned", 1, true)),
+        t.ok(vm.closed, ("case %d"):format(case))
+        -- c and d return the vCPU; of c, where C calls it, nobody is left to look at that
+        local callee = (case >> 2) % 4
+        t.eq(ok, case & 2 == 0 or callee < 2 or callee == 2 and case & 1 == 0,
              ("case %d: %s"):format(case, why))
+        t.ok(ok or why:find("the handler returned", 1, true), why)
     end
 end)
 

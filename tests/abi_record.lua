@@ -3,6 +3,7 @@
 -- that. What is wrong with files is in abi_replay.lua.
 local t = ...
 local caller = dofile(t.folder .. "/tests/abi/caller.lua")
+local files = dofile(t.folder .. "/tests/abi/file.lua")
 local hv = require "hv"
 local struct = require "hv.abi.struct"
 local text = require "hv.abi.text"
@@ -16,19 +17,9 @@ local function guest(open)
     end
 end
 
-local function temporary()
-    local path = os.tmpname()
-    return path, setmetatable({}, { __close = function() os.remove(path) end })
-end
-
-local function contents(path)
-    local file <close> = assert(io.open(path, "rb"))
-    return file:read "a"
-end
-
 local function lines_of(path)
     local lines = {}
-    for line in contents(path):gmatch "([^\n]*)\n" do
+    for line in files.contents(path):gmatch "([^\n]*)\n" do
         lines[#lines + 1] = line
     end
     return table.move(lines, 3, #lines, 1, {})
@@ -49,7 +40,7 @@ end
 
 -- Record it, and replay it: --> what both have seen, the replay, the lines.
 local function both(open, abi, prepare, handlers, calls, opts)
-    local path, _ <close> = temporary()
+    local path, _ <close> = files.temporary()
     local vm, call = guest(open)
     prepare(vm)
     vm:serve(abi:record(path), handlers, opts)
@@ -347,7 +338,7 @@ t.on("handlers that raise, close the machine, or take memory away", function(ope
         { { quit = take }, '(how = 4) = -EFAULT '
             .. '"x: 4 bytes at 0x30000, which the handler took away"' },
     } do
-        local path, _ <close> = temporary()
+        local path, _ <close> = files.temporary()
         local vm, call = guest(open)
         local recording <close> = ENDS:record(path)
         vm:serve(recording, case[1])
@@ -371,7 +362,7 @@ t.on("handlers that raise, close the machine, or take memory away", function(ope
 end)
 
 t.on("a time limit, and who hears of errors", function(open)
-    local path, _ <close> = temporary()
+    local path, _ <close> = files.temporary()
     local vm, call = guest(open)
     local endless = true
     vm:serve(ENDS:record(path), {
@@ -393,7 +384,7 @@ t.on("a time limit, and who hears of errors", function(open)
 end)
 
 t.on("a time limit while arguments are read, or the answer is written", function(open)
-    local path, _ <close> = temporary()
+    local path, _ <close> = files.temporary()
     local vm, call = guest(open)
     local abi = hv.abi("slow", {
         many = { 1, "in u8 data[]" }, give = { 2, "out u8 data[]", returns = "u32" },
@@ -430,7 +421,7 @@ end)
 -- ---- together with the rest --------------------------------------------------------
 
 t.on("traced calls are the same, recorded, replayed or neither", function(open)
-    local path, _ <close> = temporary()
+    local path, _ <close> = files.temporary()
     local told = {}
     for i = 1, 3 do
         local vm, call = guest(open)
@@ -457,7 +448,7 @@ t.on("traced calls are the same, recorded, replayed or neither", function(open)
 end)
 
 t.on("new handlers in the midst, and guests that say what they are", function(open)
-    local path, _ <close> = temporary()
+    local path, _ <close> = files.temporary()
     local abi = hv.abi("fresh", { a = { 1, returns = "u32" }, b = { 2 } })
     local vm, call = guest(open)
     local recording = abi:record(path)
@@ -483,7 +474,7 @@ t.on("new handlers in the midst, and guests that say what they are", function(op
 end)
 
 t.on("calls of several vCPUs: in order for each", function(open, _, arch)
-    local path, _ <close> = temporary()
+    local path, _ <close> = files.temporary()
     local abi = hv.abi("two", { add = { 1, "u32 cpu", "u32 i", returns = "u32" } })
     -- calls add(cpu, 1) to add(cpu, 20), and adds up what comes back
     local code = arch == "arm64" and [[
@@ -562,7 +553,7 @@ t.on("calls of several vCPUs: in order for each", function(open, _, arch)
         local x, y = { a:match "^(%d).- i = (%d+)" }, { b:match "^(%d).- i = (%d+)" }
         return x[1] == y[1] and tonumber(x[2]) < tonumber(y[2]) or x[1] > y[1]
     end)
-    local head = contents(path):match "^[^\n]*\n[^\n]*\n"
+    local head = files.contents(path):match "^[^\n]*\n[^\n]*\n"
     local file <close> = assert(io.open(path, "w"))
     file:write(head, table.concat(lines, "\n"), "\n")
     file:close()

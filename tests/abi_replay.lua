@@ -3,6 +3,7 @@
 -- are not as abi:record leaves them.
 local t = ...
 local caller = dofile(t.folder .. "/tests/abi/caller.lua")
+local files = dofile(t.folder .. "/tests/abi/file.lua")
 local hv = require "hv"
 
 local ABI = hv.abi("lab", {
@@ -25,20 +26,8 @@ local function guest(open)
     end
 end
 
-local function temporary(text)
-    local path = os.tmpname()
-    local file <close> = assert(io.open(path, "wb"))
-    file:write(text or "")
-    return path, setmetatable({}, { __close = function() os.remove(path) end })
-end
-
-local function contents(path)
-    local file <close> = assert(io.open(path, "rb"))
-    return file:read "a"
-end
-
 local function served(open, text)
-    local path, _ <close> = temporary(text) -- it is read at once
+    local path, _ <close> = files.temporary(text) -- it is read at once
     local vm, call = guest(open)
     local replay = ABI:replay(path)
     local server = vm:serve(replay)
@@ -116,7 +105,7 @@ t.on("the recording's limits hold", function(open)
         .. '0: say: ENAMETOOLONG "text: at 0x21000: no end in 256 bytes"\n')
     vm:fill(0x21000, 257, 65)
     t.eq({ (call(3, 0x20000, 0x30000, 4097)), (call(1, 0x21000)) }, { -7, -36 })
-    local empty, _ <close> = temporary(HEAD)
+    local empty, _ <close> = files.temporary(HEAD)
     local replay = ABI:replay(empty)
     for _, case in ipairs {
         { { replay, {} }, "serve: a replay has all answers: no handlers beside it" },
@@ -131,7 +120,7 @@ end)
 
 t.on("a closed machine, and one that is another's", function(open)
     t.several(open)
-    local path, _ <close> = temporary(HEAD)
+    local path, _ <close> = files.temporary(HEAD)
     local vm, other = guest(open), guest(open)
     local replay, recording = ABI:replay(path), ABI:record(path .. ".2")
     vm:serve(replay)
@@ -162,12 +151,12 @@ end)
 
 t.on("two recordings of one file: the later one has it", function(open)
     t.several(open)
-    local path, _ <close> = temporary "what was there before"
+    local path, _ <close> = files.temporary "what was there before"
     local vm, call = guest(open)
     local first = ABI:record(path)
     vm:serve(first, { add = function(a, b) return a + b end })
     call(2, 1, 2)
-    local before = contents(path)
+    local before = files.contents(path)
     t.eq(select(2, before:gsub("\n", "")), 3)
     local other, its_call = guest(open)
     other:serve(ABI:record(path), { add = function(a, b) return a * b end })
@@ -175,13 +164,13 @@ t.on("two recordings of one file: the later one has it", function(open)
     local why = t.raises(function() call(2, 1, 2) end, "another recording has the file since")
     t.ok(why:find("abi: record: " .. path .. ": another", 1, true), why)
     t.raises(function() vm:serve(first, {}) end, "serve: the recording is broken: another")
-    t.eq(contents(path):match "\n(0:.*)$", "0: add(a = 3, b = 4) = 12\n")
+    t.eq(files.contents(path):match "\n(0:.*)$", "0: add(a = 3, b = 4) = 12\n")
     -- behind close() calls are answered, and not written
     local third <close> = ABI:record(path)
     other:serve(third, { add = function() return 7 end })
     third:close()
     t.eq((its_call(2, 3, 4)), 7)
-    t.eq({ contents(path):match "\n(0:.*)$", third.calls }, { nil, 0 })
+    t.eq({ files.contents(path):match "\n(0:.*)$", third.calls }, { nil, 0 })
 end)
 
 t.test("a file that cannot be written", function()
@@ -197,7 +186,7 @@ t.test("a file that cannot be written", function()
     end
     t.raises(function() record "/dev/full" end, "abi: record: /dev/full: No space left")
     -- one that gets full later: a limit on the size of files, in a process of its own
-    local path, _ <close> = temporary()
+    local path, _ <close> = files.temporary()
     local script = ([[
         local hv = require "hv"
         local abi = hv.abi("lab", { say = { 1, "cstr text" } })
@@ -218,7 +207,7 @@ t.test("a file that cannot be written", function()
     t.ok(out:find("abi: record: " .. path .. ": File too large", 1, true), out)
     t.ok(select(2, out:gsub("abi: record: ", "")) == 2 and tonumber(out:match "(%d+)\n$") > 5, out)
     t.ok(out:find("serve: the recording is broken: File too large", 1, true), out)
-    local text = contents(path) -- and what is there can be used
+    local text = files.contents(path) -- and what is there can be used
     local abi = hv.abi("lab", { say = { 1, "cstr text" } })
     local replay = abi:replay(path)
     t.eq({ replay.cut ~= nil, replay.left }, { text:sub(-1) ~= "\n",
@@ -229,7 +218,7 @@ t.test("a process that is killed leaves what was answered", function()
     if not pcall(hv.vm) then
         t.skip(select(2, pcall(hv.vm)))
     end
-    local path, _ <close> = temporary()
+    local path, _ <close> = files.temporary()
     local script = ([[
         local hv = require "hv"
         local abi = hv.abi("lab", { say = { 1, "u32 i" } })
@@ -248,7 +237,7 @@ t.test("a process that is killed leaves what was answered", function()
         vm:run { timeout = 20 }
     ]]):format(path)
     t.run({ t.hvlua, "-" }, script)
-    local text = contents(path)
+    local text = files.contents(path)
     t.eq(text:match "\n(0:.*)$", "0: say(i = 1) = 0\n0: say(i = 2) = 0\n0: say(i = 3) = 0\n")
 end)
 
@@ -263,7 +252,7 @@ local WHOLE = HEAD .. '0: say(text = "a\\x00\\n") = 0\n0: add(a = -1, b = 2) = 1
     .. "0: add(a = 1, b = 2) closed\n"
 
 t.test("a recording that is cut off anywhere", function()
-    local path, _ <close> = temporary()
+    local path, _ <close> = files.temporary()
     for length = 0, #WHOLE do
         local file <close> = assert(io.open(path, "wb"))
         file:write(WHOLE:sub(1, length))
@@ -289,7 +278,7 @@ t.on("the call of a line that is cut off is not in it", function(open)
 end)
 
 t.test("recordings of something else, and lines that are none", function()
-    local path, _ <close> = temporary()
+    local path, _ <close> = files.temporary()
     local function refused(text, want)
         local file <close> = assert(io.open(path, "wb"))
         file:write(text)
@@ -374,7 +363,7 @@ end)
 
 t.on("recordings that were tampered with: an error with its place, or a run", function(open)
     math.randomseed(20261120)
-    local path, _ <close> = temporary()
+    local path, _ <close> = files.temporary()
     local words = { "0", "9", "-", "{", "}", '"', "\\", "\0", "nan(0x1)", ",", "\n", " stop", "=",
         "E", "x", ":", "#", "(", ")", "99999999999999999999" }
     local read = 0
