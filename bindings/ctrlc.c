@@ -82,18 +82,11 @@ static int make_pipe(int ends[2])
     return 0;
 }
 
-/* The thread takes no signal itself: all are for the others. */
 static int start(struct runs *runs)
 {
     pthread_t thread;
-    sigset_t all, old;
-    int rc;
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &old);
-    rc = pthread_create(&thread, NULL, listen, runs);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (rc != 0)
+    if (thread_start(&thread, listen, runs) != 0)
         return -1;
     pthread_detach(thread);
     owner = getpid();

@@ -334,6 +334,14 @@ int vm_on(lua_State *L);
 int vcpu_run(lua_State *L);
 int vcpu_stop(lua_State *L);
 
+/* ---- thread.c ------------------------------------------------------------ */
+
+/* Run body(arg) on a thread that takes no signal: all are for the others. It has
+ * begun when this returns, for what a copy by fork() finds locked by a thread that
+ * begins stays locked there: the sanitizers' allocator, which other than the C
+ * library's is not made ready for a fork. 0, or an error number. */
+int thread_start(pthread_t *thread, void *(*body)(void *), void *arg);
+
 /* ---- openlib.c ----------------------------------------------------------- */
 
 /* Put the Lua library, as it is compiled in, into package.preload. */

@@ -107,14 +107,9 @@ static void *outlive_nobody(void *arg)
 void spawn_end_with(pid_t parent)
 {
     pthread_t thread;
-    sigset_t all, old;
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &old);
-    if (pthread_create(&thread, NULL, outlive_nobody,
-                       (void *)(intptr_t)parent) == 0)
+    if (thread_start(&thread, outlive_nobody, (void *)(intptr_t)parent) == 0)
         pthread_detach(thread);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
 /* In the worker: its output goes to the parent, Ctrl-C ends it, a parent that

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* statslib.c - counting exits, and where a run's time goes; see stats.h. */
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -121,14 +120,9 @@ static void *sample(void *arg)
 /* Where no thread can be had, times stay exact, at their cost. */
 static void start_sampling(struct stats *s)
 {
-    sigset_t all, old;
-
     s->started = clock_now(); /* the thread may take its time */
     s->looked = s->started;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &old);
-    s->sampling = pthread_create(&s->thread, NULL, sample, s) == 0;
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    s->sampling = thread_start(&s->thread, sample, s) == 0;
     s->exact = !s->sampling;
 }
 
