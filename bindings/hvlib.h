@@ -269,7 +269,8 @@ struct run {
     bool cut; /* the last handler's time was up: it has no results */
     /* where somebody counts: */
     struct stats_row *_Atomic row; /* of the exit in hand */
-    bool exact;                    /* times are */
+    _Atomic bool exact;            /* times are */
+    _Atomic bool looked_in;        /* on the handler that runs, from outside */
     uint64_t began, nested, lua, away;
     struct vmm_run *config; /* core's of this run */
 };

@@ -60,8 +60,11 @@ int run_call(struct run *run, struct vcpu *v, int nargs)
     lua_State *co = v->co, *before = interrupt_begin(run, co);
     int status = run->exact ? stats_call(run, co, nargs)
                             : lua_pcall(co, nargs, LUA_MULTRET, CO_MESSAGE);
-    bool interrupted = interrupt_end(run, co, before);
+    bool interrupted;
 
+    if (run->looked_in)
+        stats_handled(run);
+    interrupted = interrupt_end(run, co, before);
     run->cut = false;
     if (status == LUA_OK && v->cpu)
         return VMM_RESUME;

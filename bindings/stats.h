@@ -57,6 +57,8 @@ struct stats_row *stats_find(struct run *run, struct vcpu *v,
 
 /* While times are exact: the exit is handled. It may be the last such one. */
 void stats_exact(struct run *run, unsigned cpu);
+/* Somebody has looked in on the handler that ends now. */
+void stats_handled(struct run *run);
 /* lua_pcall(co, nargs, LUA_MULTRET, CO_MESSAGE) then. */
 int stats_call(struct run *run, lua_State *co, int nargs);
 

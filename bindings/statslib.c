@@ -59,7 +59,8 @@ static uint64_t since_look(struct stats *s, const struct run *run)
 
 /* Under the lock of the runs: what is the innermost one doing? Its outer ones
  * wait for it. The time since the last look goes there: to Lua, to the guest (the
- * exit that comes next gets that), or to hvlua, which has the last exit in hand. */
+ * exit that comes next gets that), or to hvlua, which has the last exit in hand.
+ * Not that of a run in whose handler times ceased to be exact: it still counts. */
 static void look(struct run *run, void *ctx)
 {
     struct stats *s = ctx;
@@ -67,9 +68,10 @@ static void look(struct run *run, void *ctx)
     struct stats_row *row;
     bool inside = false;
 
-    s->seen = run;
-    if (!run || !run->m->stats)
+    s->seen = NULL;
+    if (!run || !run->m->stats || run->exact)
         return;
+    s->seen = run;
     for (int i = 0; i < 64; i++)
         if (run->m->stats->meters[i].inside) {
             run->m->stats->meters[i].guest += passed;
@@ -79,6 +81,33 @@ static void look(struct run *run, void *ctx)
     row = run->row;
     if (row && s->seen_in != STATS_GUEST)
         row->ns[s->seen_in] += passed;
+}
+
+/* The thread's own look. How long a handler that it saw has taken, and where the
+ * next one begins, is known exactly if there is another look as it ends. */
+static void look_in(struct run *run, void *ctx)
+{
+    struct stats *s = ctx;
+
+    look(run, ctx);
+    if (s->seen && s->seen_in == STATS_LUA)
+        run->looked_in = true;
+}
+
+static void look_after(struct run *run, void *ctx)
+{
+    struct stats *s = ctx;
+
+    look(run, ctx);
+    s->seen_in = STATS_GUEST; /* is next */
+}
+
+void stats_handled(struct run *run)
+{
+    struct stats *s = run->m->stats->stats;
+
+    run->looked_in = false;
+    runs_look(s->runs, look_after, s);
 }
 
 /* The end of a run is no time like others to look at what it does: what is left
@@ -112,7 +141,7 @@ static void *sample(void *arg)
         struct timespec t = {.tv_nsec = pause_before(s)};
 
         nanosleep(&t, NULL);
-        runs_look(s->runs, look, s);
+        runs_look(s->runs, look_in, s);
     }
     return NULL;
 }
