@@ -272,9 +272,14 @@ step_generational() {
 
 # ---- running them ------------------------------------------------------
 
-# What of a log tells of a failure: tests that passed do not.
+# What of a log tells of a failure: tests that passed do not, nor what is noted
+# between them.
 show() {
-    grep -avE '^ok |^  (CC|LINK|AS|GEN) ' "$1" | tail -n 60 | sed 's/^/    /'
+    awk '
+    /^  (CC|LINK|AS|GEN) / { next }
+    /^ok / { noted = 1; next }
+    /^# / && noted { next }
+    { noted = 0; print "    " $0 }' "$1" | tail -n 60
 }
 
 passed=0 failed=0 skipped=0
