@@ -29,10 +29,13 @@ $(LOOP): $(LOOP).o $(CORE_OBJ) $(BUILD)/tests.flags
 nested: $(PROGRAM) $(filter-out $(ALLOC),$(TESTS)) $(ASK) \
 	$(LOOP) $(BUILD)/bench/kvm_arm64 $(BUILD)/bench/kvm_x86
 
+# The jobs of a make -j are its own business.
+JOBS = $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell getconf _NPROCESSORS_ONLN || echo 2))
+
 nested-all: all guests
 	@ARCH=arm64 sh scripts/deps.sh fetch
-	+@$(MAKE) $(NESTED.arm64) nested
-	+@$(MAKE) $(NESTED.x86_64) nested
+	+@$(MAKE) $(JOBS) $(NESTED.arm64) nested
+	+@$(MAKE) $(JOBS) $(NESTED.x86_64) nested
 
 test-nested: nested-all ## run the tests on real KVM in QEMU, arm64 and x86_64; ARGS=...
 	@bash tests/nested/run.sh test $(BOOT)
