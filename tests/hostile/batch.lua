@@ -8,7 +8,7 @@
 -- batch.assertion(output) --> what the library said when it gave up, or nil
 -- batch.judge(output of gdb) --> whose, why; nil: it did not crash
 -- report: { ran=, exits=, how = { kind = n }, seconds=, crashes=, failures=, grown= }
---   crashes    { seed=, signal=, whose=, why= }: whose is "libunicorn" or "hvlua"
+--   crashes    { seed=, signal=, whose=, why=, pid= }: whose is "libunicorn" or "hvlua"
 --   failures   { seed=, why= }: what hvlua did wrong without a crash
 --   grown      { bytes=, maps=, files=, threads=, streams= }: the worst that a
 --              worker had more at its end than after its first streams; nil where
@@ -170,7 +170,7 @@ local function died(job, total, slot, report)
         total.failures[#total.failures + 1] = { seed = seed, why = "it hangs" }
     else
         local crash = { seed = seed, signal = report.signal or report.code,
-            output = report.output }
+            output = report.output, pid = slot.worker.pid }
         crash.whose, crash.why = whose(job, crash, slot.first)
         total.crashes[#total.crashes + 1] = crash
     end
