@@ -260,10 +260,16 @@ t.test("a script as a worker", function()
 end)
 
 t.test("hundreds of workers leave nothing open", function()
+    -- The least of some looks: a sanitizer's own thread opens files now and then.
     local function open_files()
         local core = require "hv.core"
-        local _, out = core.pipe { "sh", "-c", "sleep 0.2; ls /proc/$PPID/fd 2>/dev/null | wc -l" }
-        return tonumber(out)
+        local least = math.huge
+        for _ = 1, 3 do
+            local _, out = core.pipe { "sh", "-c",
+                "sleep 0.2; ls /proc/$PPID/fd 2>/dev/null | wc -l" }
+            least = math.min(least, tonumber(out))
+        end
+        return least
     end
     local before = open_files()
     for i = 1, 100 do
