@@ -63,15 +63,18 @@ local function ask(request)
         status, output, messages = core.pipe(argv, input)
     end
     return ("%s %s %s\n"):format(encode(tostring(status or 127)), encode(output or ""),
-                                 encode(messages or ""))
+                                 encode(messages or "")), status == 0
 end
 
 local function answer(request)
     local key = table.concat(tools) .. request
-    local kept = cache.get(key)
-    local answered = kept or ask(request)
-    answers:write(answered)
+    local kept, worked = cache.get(key), false
+    local answered = kept
     if not kept then
+        answered, worked = ask(request)
+    end
+    answers:write(answered)
+    if worked then -- why it failed may be gone the next time
         cache.put(key, answered)
     end
 end
